@@ -32,7 +32,9 @@ class Box:
         return self.width * self.height
 
     def padded(self, margin: int) -> "Box":
-        return Box(self.x - margin, self.y - margin, self.width + 2 * margin, self.height + 2 * margin)
+        return Box(
+            self.x - margin, self.y - margin, self.width + 2 * margin, self.height + 2 * margin
+        )
 
     def intersection(self, other: "Box") -> "Box":
         """The common part; width or height 0 when there is none."""
@@ -75,9 +77,9 @@ class Frame:
         mpp_level0: Pair,
         mpp: float,
     ) -> Self:
-        """The frame of `mpp` µm/px that covers a level-0 rectangle; its last pixels may stick out."""
+        """The frame of `mpp` µm/px that covers a level-0 rectangle; the last may stick out."""
         downsample = (mpp / mpp_level0[0], mpp / mpp_level0[1])
-        # 1e-6: a 16,000 px slide at a downsample of 4.000000001 is 4,000 px wide, not 3,999 or 4,001
+        # 1e-6: 16,000 px at a downsample of 3.999999999 are 4,000 pixels, not 4,001
         width, height = (
             max(1, math.ceil(size / d - 1e-6))
             for size, d in zip(size_level0, downsample, strict=True)

@@ -1,0 +1,91 @@
+"""The one file that reads and writes flat images: PNG and JPEG through Pillow."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from annotations.errors import SlideError
+
+from .frame import Box, Pair
+from .resample import RGB
+
+MAX_PIXELS = 1 << 28  # 268 MP: a flat image is held in memory as a whole
+FLAT_SUFFIXES = {".png", ".jpg", ".jpeg"}
+
+
+class FlatLevel:
+    """A flat image as the only level of a slide."""
+
+    downsample: Pair = (1.0, 1.0)
+
+    def __init__(self, pixels: RGB) -> None:
+        self._pixels = pixels
+        self.size: tuple[int, int] = (pixels.shape[1], pixels.shape[0])
+
+    def read(self, box: Box) -> RGB:
+        """uint8 [h, w, 3]."""
+        return self._pixels[box.y : box.bottom, box.x : box.right]
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path, formats=("PNG", "JPEG"))
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
+        raise SlideError(f"{path.name}: not a readable PNG or JPEG image: {error}") from error
+    if image.width * image.height > MAX_PIXELS:
+        raise SlideError(
+            f"{path.name}: {image.width} x {image.height} pixels are too many for a flat image; "
+            "convert it to a tiled pyramidal TIFF"
+        )
+    return image
+
+
+def read_rgb(path: Path) -> RGB:
+    """A whole image on white; uint8 [h, w, 3].
+
+    Raises:
+        SlideError: missing, broken, or larger than MAX_PIXELS.
+    """
+    with _open(path) as image:
+        try:
+            if image.has_transparency_data:
+                white = Image.new("RGBA", image.size, "white")
+                return np.asarray(
+                    Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+                )
+            return np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise SlideError(f"{path.name}: broken image: {error}") from error
+
+
+def read_grey(path: Path) -> npt.NDArray[np.uint8]:
+    """A single-channel image as stored (palette indices stay indices); uint8 [h, w]."""
+    with _open(path) as image:
+        try:
+            stored = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("L"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise SlideError(f"{path.name}: broken image: {error}") from error
+    return stored.astype(np.uint8)
+
+
+def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Write uint8 [h, w] or [h, w, 3] by way of a temporary file; equal pixels give equal bytes."""
+    temporary = path.with_name(f".{path.name}.part")
+    Image.fromarray(pixels).save(temporary, format="PNG", optimize=False)
+    temporary.replace(path)
+
+
+def jpeg_round_trip(pixels: RGB, quality: int) -> RGB:
+    """What JPEG compression at `quality` (1-95) leaves of an image; uint8 [h, w, 3]."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality)
+    buffer.seek(0)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def resize(pixels: RGB, width: int, height: int) -> RGB:
+    """Area-averaged copy; uint8 [height, width, 3]. For pictures only, never for measuring."""
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX))

@@ -1,0 +1,126 @@
+"""The one file that knows OpenSlide."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import openslide
+
+from annotations.errors import SlideError
+
+from .frame import Box, Pair
+from .resample import RGB, Level
+
+CACHE_BYTES = 48 << 20
+
+
+@dataclass(frozen=True)
+class OpenedSlide:
+    """What OpenSlide says of a file: its levels on exact pixel grids, and its facts."""
+
+    vendor: str
+    size_level0: tuple[int, int]
+    stored_level_sizes: tuple[tuple[int, int], ...]
+    levels: list[Level]
+    properties: dict[str, str]
+    handle: openslide.OpenSlide
+
+    def close(self) -> None:
+        self.handle.close()
+
+    @property
+    def mpp(self) -> Pair | None:
+        """µm per level-0 pixel, x and y, where the file states both as numbers."""
+        with suppress(KeyError, ValueError):
+            return (
+                float(self.properties[openslide.PROPERTY_NAME_MPP_X]),
+                float(self.properties[openslide.PROPERTY_NAME_MPP_Y]),
+            )
+        return None
+
+    @property
+    def bounds_level0(self) -> Box:
+        """The scanned part of the plane; the whole plane where the file does not say."""
+        names = ("X", "Y", "WIDTH", "HEIGHT")
+        with suppress(KeyError, ValueError):
+            box = Box(
+                *(
+                    int(self.properties[getattr(openslide, f"PROPERTY_NAME_BOUNDS_{n}")])
+                    for n in names
+                )
+            )
+            clipped = box.intersection(Box(0, 0, *self.size_level0))
+            if clipped.area:
+                return clipped
+        return Box(0, 0, *self.size_level0)
+
+
+class OpenSlideLevel:
+    """A level whose pixels OpenSlide returns unaltered: its downsample is a whole number."""
+
+    def __init__(self, slide: openslide.OpenSlide, index: int, name: str) -> None:
+        self._slide, self._index, self._name = slide, index, name
+        self._step = round(slide.level_downsamples[index])
+        self.size: tuple[int, int] = slide.level_dimensions[index]
+
+    @property
+    def downsample(self) -> Pair:
+        return (float(self._step), float(self._step))
+
+    def read(self, box: Box) -> RGB:
+        """uint8 [h, w, 3]; transparent pixels are white."""
+        try:
+            image = self._slide.read_region(
+                (box.x * self._step, box.y * self._step), self._index, (box.width, box.height)
+            )
+        except openslide.OpenSlideError as error:
+            raise SlideError(f"{self._name}: cannot read pixels at {box}: {error}") from error
+        rgba = np.asarray(image)
+        alpha = rgba[..., 3:]
+        if alpha.min() == 255:
+            return np.ascontiguousarray(rgba[..., :3])
+        on_white = rgba[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha.astype(np.uint16))
+        rgb: RGB = ((on_white + 127) // 255).astype(np.uint8)
+        return rgb
+
+
+def open_slide(path: Path) -> OpenedSlide:
+    """Open a slide file.
+
+    Only levels with a whole-number downsample are offered: on others OpenSlide interpolates
+    between pixels, differently for every origin.
+
+    Raises:
+        SlideError: OpenSlide does not know the format, or the file is broken.
+    """
+    try:
+        slide = openslide.OpenSlide(path)
+        slide.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
+        properties = dict(slide.properties)
+        whole = [
+            OpenSlideLevel(slide, index, path.name)
+            for index, downsample in enumerate(slide.level_downsamples)
+            if abs(downsample - round(downsample)) < 1e-9
+        ]
+        sizes = tuple(slide.level_dimensions)
+    except openslide.OpenSlideUnsupportedFormatError:
+        raise SlideError(
+            f"{path.name}: not a slide format that OpenSlide reads (is it a tiled, pyramidal "
+            "whole-slide file? Flat cut-outs may be PNG or JPEG)"
+        ) from None
+    except openslide.OpenSlideError as error:
+        raise SlideError(f"{path.name}: broken slide file: {error}") from error
+    return OpenedSlide(
+        vendor=properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"),
+        size_level0=sizes[0],
+        stored_level_sizes=sizes,
+        levels=list(whole),
+        properties=properties,
+        handle=slide,
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of the library and its binding."""
+    return {"openslide": openslide.__library_version__, "openslide-python": openslide.__version__}

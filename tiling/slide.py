@@ -1,0 +1,259 @@
+"""A slide as Extent sees it: pixels at any µm/px, always on the same grid."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from annotations.errors import ResolutionError, SlideError
+
+from . import openslide_levels, tiff_tiles
+from .frame import Box, Frame, Pair
+from .images import FLAT_SUFFIXES, FlatLevel, read_rgb
+from .resample import RGB, Level, best_level, resample
+
+MPP_RANGE = (0.05, 20.0)
+MAX_COARSER = 1.5  # a slide may be this much coarser than what is asked of it
+TILED_TIFF_VENDORS = {"aperio", "generic-tiff"}
+CHUNK_LEVEL_PIXELS = 1 << 24  # level pixels decoded at a time: bounds the memory of overviews
+# What may leave the house: nothing that can name a patient
+SHOWN_PROPERTIES = (
+    "openslide.vendor",
+    "openslide.objective-power",
+    "openslide.mpp-x",
+    "openslide.mpp-y",
+    "openslide.level-count",
+    "openslide.bounds-x",
+    "openslide.bounds-y",
+    "openslide.bounds-width",
+    "openslide.bounds-height",
+    "aperio.AppMag",
+    "aperio.MPP",
+    "hamamatsu.SourceLens",
+)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a user said of the level-0 µm/px: `mpp` fills a gap; with `force` it overrides."""
+
+    mpp: float | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mpp is not None and not plausible_mpp(self.mpp):
+            raise ResolutionError(
+                f"--mpp {self.mpp:g} is not a resolution: it must lie within "
+                f"{MPP_RANGE[0]:g} and {MPP_RANGE[1]:g} µm/px"
+            )
+
+    def applied_to(self, stored: Pair | None) -> Pair | None:
+        """The µm/px to use, x and y; None where it is missing or absurd."""
+        known = stored is not None and all(plausible_mpp(value) for value in stored)
+        if self.mpp is not None and (self.force or not known):
+            return (self.mpp, self.mpp)
+        return stored if known else None
+
+
+def plausible_mpp(value: float) -> bool:
+    """Whether a number can be the µm/px of a slide."""
+    return MPP_RANGE[0] <= value <= MPP_RANGE[1]
+
+
+@dataclass(frozen=True)
+class Slide:
+    """An open slide.
+
+    `size_level0` is the full plane; `bounds_level0` its scanned part, which frames cover.
+    `mpp` is None where the file does not say and the user did not: `frame` then refuses.
+    `flat` marks cut-outs (PNG, JPEG), beyond whose edges there is more tissue, not glass.
+    """
+
+    path: Path
+    name: str
+    size_level0: tuple[int, int]
+    bounds_level0: Box
+    stored_mpp: Pair | None
+    mpp: Pair | None
+    levels: list[Level]
+    flat: bool
+    properties: dict[str, str]
+    close: Callable[[], None]
+
+    @classmethod
+    def open(cls, path: Path, resolution: Resolution | None = None) -> Self:
+        """Open a slide file, a DICOM folder or any one of its files, or a flat PNG or JPEG.
+
+        Raises:
+            SlideError: missing, empty, of an unknown format, or broken.
+        """
+        resolution = resolution or Resolution()
+        file = slide_file(path)
+        if file.suffix.lower() in FLAT_SUFFIXES:
+            level = FlatLevel(read_rgb(file))
+            box = Box(0, 0, *level.size)
+            mpp = resolution.applied_to(None)
+            return cls(
+                path, slide_name(path), level.size, box, None, mpp, [level], True, {}, _nothing
+            )
+        opened = openslide_levels.open_slide(file)
+        levels, close = opened.levels, opened.close
+        if opened.vendor in TILED_TIFF_VENDORS:
+            tiles = tiff_tiles.open_tiles(file, opened.stored_level_sizes)
+            if tiles:
+                levels, close = tiles.levels, tiles.close
+                opened.close()
+        return cls(
+            path=path,
+            name=slide_name(path),
+            size_level0=opened.size_level0,
+            bounds_level0=opened.bounds_level0,
+            stored_mpp=opened.mpp,
+            mpp=resolution.applied_to(opened.mpp),
+            levels=levels,
+            flat=False,
+            properties={k: v for k, v in opened.properties.items() if k in SHOWN_PROPERTIES},
+            close=close,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def known_mpp(self) -> Pair:
+        """µm per level-0 pixel, x and y.
+
+        Raises:
+            ResolutionError: it is missing or absurd and nobody filled the gap.
+        """
+        if self.mpp is None:
+            stated = (
+                "no resolution"
+                if self.stored_mpp is None
+                else (f"{self.stored_mpp[0]:g} x {self.stored_mpp[1]:g} µm/px, which no slide has")
+            )
+            raise ResolutionError(
+                f"{self.path.name}: the file states {stated}; give the µm/px of its finest level "
+                "with --mpp (0.25 is usual for a 40x scan, 0.5 for 20x)"
+            )
+        return self.mpp
+
+    def frame(self, mpp: float) -> Frame:
+        """The grid of `mpp` µm/px over the scanned part of the slide.
+
+        Raises:
+            ResolutionError: unknown resolution, or the slide is over 1.5 x coarser than `mpp`.
+        """
+        mpp_level0 = self.known_mpp
+        if max(mpp_level0) > MAX_COARSER * mpp:
+            raise ResolutionError(
+                f"{self.path.name}: its {max(mpp_level0):g} µm/px are too coarse for {mpp:g} µm/px"
+            )
+        b = self.bounds_level0
+        return Frame.over(
+            (float(b.x), float(b.y)), (float(b.width), float(b.height)), mpp_level0, mpp
+        )
+
+    def read(self, frame: Frame, box: Box) -> RGB:
+        """Pixels of a frame; uint8 [box.height, box.width, 3].
+
+        Beyond the frame: white; on flat cut-outs the mirrored image.
+        """
+        if self.flat:
+            columns = _mirrored(box.x, box.width, frame.width)
+            rows = _mirrored(box.y, box.height, frame.height)
+            x0, y0 = int(columns.min()), int(rows.min())
+            inner = Box(x0, y0, int(columns.max()) - x0 + 1, int(rows.max()) - y0 + 1)
+            return self._read_inside(frame, inner)[np.ix_(rows - y0, columns - x0)]
+        inner = box.intersection(frame.box)
+        if inner == box:
+            return self._read_inside(frame, box)
+        out = np.full((box.height, box.width, 3), 255, np.uint8)
+        if inner.area:
+            out[inner.y - box.y : inner.bottom - box.y, inner.x - box.x : inner.right - box.x] = (
+                self._read_inside(frame, inner)
+            )
+        return out
+
+    def _read_inside(self, frame: Frame, box: Box) -> RGB:
+        level = best_level(self.levels, frame)
+        per_pixel = np.prod(frame.downsample) / np.prod(level.downsample)
+        side = max(1, int((CHUNK_LEVEL_PIXELS / per_pixel) ** 0.5))
+        if box.width <= side and box.height <= side:
+            return resample(level, frame, box)
+        out = np.empty((box.height, box.width, 3), np.uint8)
+        for y in range(0, box.height, side):
+            for x in range(0, box.width, side):
+                part = Box(
+                    box.x + x, box.y + y, min(side, box.width - x), min(side, box.height - y)
+                )
+                out[y : y + part.height, x : x + part.width] = resample(level, frame, part)
+        return out
+
+    def overview(self, max_side: int) -> tuple[RGB, tuple[float, float]]:
+        """A small picture of the scanned part and its level-0 pixels per pixel, x and y."""
+        b = self.bounds_level0
+        downsample = max(1.0, max(b.width, b.height) / max_side)
+        frame = Frame.over(
+            (float(b.x), float(b.y)), (float(b.width), float(b.height)), (1, 1), downsample
+        )
+        return self.read(frame, frame.box), frame.downsample
+
+
+def _nothing() -> None:
+    """Flat images hold no file open."""
+
+
+def _mirrored(first: int, count: int, size: int) -> npt.NDArray[np.int64]:
+    """Indices first..first+count reflected into 0..size-1, without repeating the edge."""
+    if size == 1:
+        return np.zeros(count, np.int64)
+    folded = np.arange(first, first + count) % (2 * (size - 1))
+    return np.minimum(folded, 2 * (size - 1) - folded)
+
+
+def slide_file(path: Path) -> Path:
+    """The file to open for a path: itself, or a DICOM folder's largest file.
+
+    Raises:
+        SlideError: missing, empty, or a folder that is no slide.
+    """
+    if path.is_dir():
+        files = sorted(path.glob("*.dcm"), key=lambda f: (-f.stat().st_size, f.name))
+        if not files:
+            raise SlideError(f"{path.name}: a folder without DICOM files (*.dcm) is no slide")
+        return files[0]
+    if not path.exists():
+        raise SlideError(f"{path}: no such file")
+    if not path.is_file():
+        raise SlideError(f"{path.name}: not a regular file")
+    if path.stat().st_size == 0:
+        raise SlideError(f"{path.name}: the file is empty")
+    return path
+
+
+def slide_name(path: Path) -> str:
+    """The name results go by: the file's without its extension; for DICOM the folder's."""
+    if path.is_dir():
+        return path.resolve().name
+    return path.resolve().parent.name if path.suffix.lower() == ".dcm" else path.stem
+
+
+def slide_digest(path: Path) -> str:
+    """SHA-256 over all bytes of a slide; of a DICOM slide, over its files in order of name."""
+    files = [path]
+    if path.is_dir() or path.suffix.lower() == ".dcm":
+        files = sorted((path if path.is_dir() else path.parent).glob("*.dcm"))
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,221 @@
+"""A trained model in one file: safetensors weights with a JSON card in the metadata.
+
+Loading never unpickles: safetensors holds raw numbers, the card is JSON, and both are checked
+against each other and against caps before a network is built.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from annotations.errors import CheckpointError
+
+from .network import Network, NetworkConfig
+
+SHIPPED = Path(__file__).parent / "weights"
+CARD_KEY = "extent.card"
+CARD_VERSION = 1
+MAX_FILE_BYTES = 1 << 30
+MAX_CARD_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is, what it was made from and what was measured.
+
+    `classes[foreground]` is what maps show; `mpp` the µm per input pixel; `threshold` the
+    probability above which a place counts as foreground. `patients` are keyed hashes by split
+    (see cohort.hashed_patient): enough to keep seen patients out of a test, not to name anyone.
+    """
+
+    name: str
+    network: NetworkConfig
+    classes: tuple[str, ...]
+    foreground: int
+    mpp: float
+    threshold: float = 0.5
+    intended_use: str = "Research use only. Not for diagnosis."
+    data: str = ""
+    licence: str = ""
+    cohort_digest: str = ""
+    patient_salt: str = ""
+    patients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    measures: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    weights_digest: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
+            raise ValueError(
+                f"{self.network.classes} output classes, but names for {', '.join(self.classes)}"
+            )
+        if not 0 <= self.foreground < len(self.classes):
+            raise ValueError(
+                f"foreground class {self.foreground} is not one of {len(self.classes)}"
+            )
+        if not 0.05 <= self.mpp <= 20 or not 0 < self.threshold < 1:
+            raise ValueError(f"mpp {self.mpp:g} or threshold {self.threshold:g} out of range")
+
+    @property
+    def output_stride(self) -> int:
+        return self.network.output_stride
+
+    def to_json(self) -> str:
+        """The card as text; equal cards give equal text."""
+        return json.dumps({"version": CARD_VERSION, **asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Rebuild a card.
+
+        Raises:
+            ValueError: not a card, of a later version, or with values no card can have.
+        """
+        values = json.loads(text)
+        if not isinstance(values, dict) or values.pop("version", None) != CARD_VERSION:
+            raise ValueError(f"not a version {CARD_VERSION} model card")
+        if set(values) - {f.name for f in fields(cls)}:
+            raise ValueError("the card has entries that this version does not know")
+        try:
+            network = NetworkConfig.from_dict(values.pop("network"))
+            patients = {split: tuple(hashes) for split, hashes in values.pop("patients").items()}
+            classes = tuple(str(name) for name in values.pop("classes"))
+            return cls(network=network, patients=patients, classes=classes, **values)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"a card entry is missing or of the wrong kind: {error}") from error
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model; `digest` is the SHA-256 of the whole file."""
+
+    card: ModelCard
+    network: Network
+    digest: str
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes and bytes of all weights, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        value = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(
+            value.view(torch.uint8).numpy().tobytes() if value.dim() else str(value.item()).encode()
+        )
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, card: ModelCard, network: Network) -> Checkpoint:
+    """Write one file by way of a temporary one; equal models give equal bytes."""
+    weights = {
+        name: value.detach().cpu().contiguous()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    card = ModelCard(**{**_shallow(card), "weights_digest": weights_digest(weights)})
+    data = save(weights, metadata={CARD_KEY: card.to_json()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    return Checkpoint(card, network, hashlib.sha256(data).hexdigest())
+
+
+def _shallow(card: ModelCard) -> dict[str, Any]:
+    return {f.name: getattr(card, f.name) for f in fields(card)}
+
+
+def shipped_models() -> list[str]:
+    """Names of the checkpoints that come with Extent."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def find_checkpoint(name_or_path: str) -> Path:
+    """The file of a shipped model's name or of a path.
+
+    Raises:
+        CheckpointError: neither; the message lists the shipped names.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    if name_or_path in shipped_models():
+        return SHIPPED / f"{name_or_path}.safetensors"
+    known = ", ".join(shipped_models()) or "none yet"
+    raise CheckpointError(
+        f"{name_or_path}: no such model file, and no shipped model has that name (shipped: {known})"
+    )
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card alone, without the weights.
+
+    Raises:
+        CheckpointError: not a checkpoint of Extent.
+    """
+    return _read(path)[0]
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Load and check a model: the network in evaluation mode, on the CPU.
+
+    Raises:
+        CheckpointError: truncated, of another program, altered, or weights unlike the card's.
+    """
+    card, weights = _read(path)
+    if weights_digest(weights) != card.weights_digest:
+        raise CheckpointError(f"{path.name}: the weights are not those its card was written for")
+    network = Network(card.network)
+    try:
+        missing, unexpected = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path.name}: weights do not fit the card's network: {error}"
+        ) from error
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    if missing or unexpected:
+        raise CheckpointError(
+            f"{path.name}: weights do not fit the card's network "
+            f"(missing {missing[:3]}, unexpected {unexpected[:3]})"
+        )
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Checkpoint(card, network.eval(), digest)
+
+
+def _read(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise CheckpointError(f"{path.name}: larger than any model of Extent")
+        with safe_open(path, framework="pt", device="cpu") as file:
+            text = (file.metadata() or {}).get(CARD_KEY)
+            if text is None:
+                raise CheckpointError(
+                    f"{path.name}: weights of another program (no model card inside)"
+                )
+            if len(text) > MAX_CARD_BYTES:
+                raise CheckpointError(f"{path.name}: the model card is too large")
+            card = ModelCard.from_json(text)
+            return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path.name}: not a safetensors file, or cut short ({error}); copy it again"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name}: {error}") from error

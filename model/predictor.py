@@ -1,0 +1,122 @@
+"""Patches in, probabilities out: numpy at the door, OpenVINO or torch behind it."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+import torch
+
+from annotations.errors import UsageError
+
+from .checkpoint import Checkpoint
+from .network import Probabilities
+
+Patches = npt.NDArray[np.uint8]  # [N, H, W, 3]
+Maps = npt.NDArray[np.float32]  # [N, classes, H / output stride, W / output stride]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to compute; `auto` picks CUDA where there is one, else OpenVINO on the CPU.
+
+    Precision `auto` is bf16 where the processor computes in it, else fp32. `threads` 0 leaves
+    the number to the library.
+    """
+
+    device: str = "auto"
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int = 0
+
+
+class Predictor(Protocol):
+    """A network ready to run."""
+
+    @property
+    def describe(self) -> str:
+        """Runtime, device and precision, for provenance."""
+
+    def __call__(self, patches: Patches) -> Maps:
+        """uint8 [N, H, W, 3] -> float32 [N, classes, h, w], classes summing to 1."""
+
+
+class OpenVinoPredictor:
+    """Runs a network on the CPU through OpenVINO."""
+
+    def __init__(self, module: Probabilities, side: int, precision: str, threads: int) -> None:
+        core = openvino.Core()
+        example = torch.zeros((1, side, side, 3), dtype=torch.uint8)
+        with torch.no_grad():
+            model = openvino.convert_model(
+                module, example_input=example, input=[([-1, side, side, 3], openvino.Type.u8)]
+            )
+        hints = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": _openvino_type(precision),
+        }
+        if threads:
+            hints["INFERENCE_NUM_THREADS"] = str(threads)
+        self._request = core.compile_model(model, "CPU", hints).create_infer_request()
+        self._side = side
+        self.describe = f"openvino {openvino.__version__.split('-')[0]} cpu {precision}"
+
+    def __call__(self, patches: Patches) -> Maps:
+        return np.array(self._request.infer([patches])[0], dtype=np.float32)
+
+
+class TorchPredictor:
+    """Runs a network through torch, on CUDA or as the reference on the CPU."""
+
+    def __init__(self, module: Probabilities, device: str, precision: str) -> None:
+        self._device = torch.device(device)
+        self._precision = precision
+        self._module = module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.describe = f"torch {torch.__version__} {self._device.type} {precision}"
+
+    def __call__(self, patches: Patches) -> Maps:
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"),
+        ):
+            out: Maps = self._module(torch.from_numpy(patches).to(self._device)).cpu().numpy()
+        return out
+
+
+def _openvino_type(precision: str) -> openvino.Type:
+    return openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32
+
+
+def _cpu_computes_bf16() -> bool:
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def load_predictor(checkpoint: Checkpoint, execution: Execution, side: int) -> Predictor:
+    """Make a checkpoint ready for patches of `side` pixels.
+
+    Raises:
+        UsageError: a device or runtime that this machine does not have.
+    """
+    cuda = torch.cuda.is_available()
+    device = execution.device
+    if device == "auto":
+        device = "cuda" if cuda and execution.runtime != "openvino" else "cpu"
+    if device.startswith("cuda") and not cuda:
+        raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    if not device.startswith(("cpu", "cuda")):
+        raise UsageError(f"--device {device}: known are auto, cpu, cuda and cuda:N")
+    runtime = execution.runtime
+    if runtime == "auto":
+        runtime = "torch" if device.startswith("cuda") else "openvino"
+    if runtime == "openvino" and device != "cpu":
+        raise UsageError("--runtime openvino runs on the CPU; leave --device out or say cpu")
+    precision = execution.precision
+    if precision == "auto":
+        precision = "bf16" if device != "cpu" or _cpu_computes_bf16() else "fp32"
+    module = Probabilities(checkpoint.network).eval()
+    if runtime == "openvino":
+        return OpenVinoPredictor(module, side, precision, execution.threads)
+    if execution.threads:
+        torch.set_num_threads(execution.threads)
+    return TorchPredictor(module, device, precision)

@@ -1,0 +1,164 @@
+"""One pass over a mask, block by block: its 4-connected regions and the corners of its borders."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.sparse import coo_matrix, csgraph
+
+from tiling.frame import Box
+from tiling.rings import NE, NW, SE, SW, Corners, Integers
+
+# What lies around a corner, as a number: the sum of 1 << quadrant over the pixels that are inside.
+_AROUND = np.arange(16)
+_INSIDE = (_AROUND[:, None] >> np.arange(4)) & 1
+_CONVEX = _INSIDE.sum(axis=1) == 1
+_TURNS = _CONVEX | (_INSIDE.sum(axis=1) == 3)
+_QUADRANT = np.where(_CONVEX, _INSIDE.argmax(axis=1), _INSIDE.argmin(axis=1))
+# A pixel that is inside: the odd one out itself, or the one opposite to it.
+_MEMBER = np.where(_CONVEX, _QUADRANT, 3 - _QUADRANT)
+_FALLING, _RISING = 1 << NW | 1 << SE, 1 << NE | 1 << SW
+_CROSSES = (_AROUND == _FALLING) | (_AROUND == _RISING)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The 4-connected regions of a mask: `area` and `value_sum` int64 [n], and all corners."""
+
+    area: Integers
+    value_sum: Integers
+    corners: Corners
+
+
+@dataclass
+class _Found:
+    """What the blocks gave; labels are unique over all blocks, and joined across seams later."""
+
+    area: list[Integers] = field(default_factory=lambda: [np.zeros(1, np.int64)])
+    value_sum: list[Integers] = field(default_factory=lambda: [np.zeros(1, np.int64)])
+    joins: list[Integers] = field(default_factory=lambda: [np.zeros((2, 0), np.int64)])
+    turns: list[Integers] = field(default_factory=lambda: [np.zeros((4, 0), np.int64)])
+    crossings: list[Integers] = field(default_factory=lambda: [np.zeros((5, 0), np.int64)])
+    labels: int = 0
+
+
+def find_regions(
+    read: Callable[[Box], NDArray[np.uint8]],
+    size: tuple[int, int],
+    least: int,
+    block: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Regions:
+    """Regions where values are at least `least` in a map of `size` (width, height).
+
+    Holds one block and two rows of the map, and what grows with the border: corners, 40 bytes each.
+    """
+    width, height = size
+    found = _Found()
+    # One pixel more than the map, all outside: the borders along its right and lower ends.
+    boxes = [
+        Box(x, y, min(block, width + 1 - x), min(block, height + 1 - y))
+        for y in range(0, height + 1, block)
+        for x in range(0, width + 1, block)
+    ]
+    above, below = np.zeros((2, width + 2), np.int64)
+    labels = np.zeros((0, 0), np.int64)
+    for number, box in enumerate(boxes):
+        beside = labels[1:, -1] if box.x else np.zeros(box.height, np.int64)
+        if box.x == 0:
+            above, below = below, np.zeros(width + 2, np.int64)
+        labels = np.zeros((box.height + 1, box.width + 1), np.int64)
+        labels[0], labels[1:, 0] = above[box.x : box.right + 1], beside
+        _label(found, labels, read, box.intersection(Box(0, 0, width, height)), least)
+        below[box.x + 1 : box.right + 1] = labels[-1, 1:]
+        _collect(found, labels, box)
+        if progress:
+            progress(number + 1, len(boxes))
+    return _joined(found)
+
+
+def _label(
+    found: _Found,
+    labels: Integers,
+    read: Callable[[Box], NDArray[np.uint8]],
+    box: Box,
+    least: int,
+) -> None:
+    """Number the regions in a box, sum them up; fills labels[1:, 1:] as far as the map reaches."""
+    if box.area == 0:
+        return
+    values = read(box)
+    numbers, count = ndimage.label(values >= least)
+    if count == 0:
+        return
+    flat = numbers.ravel()
+    found.area.append(np.bincount(flat)[1:])
+    # Floats are exact here: a block's sum of bytes is far below 2 ** 53.
+    found.value_sum.append(np.bincount(flat, values.ravel())[1:].astype(np.int64))
+    inside = numbers > 0
+    part = labels[1 : box.height + 1, 1 : box.width + 1]
+    part[inside] = numbers[inside] + found.labels
+    found.labels += count
+
+
+def _collect(found: _Found, labels: Integers, box: Box) -> None:
+    """Note corners and joins; labels[i, j] is the pixel above and left of the box's corner i, j."""
+    inside = (labels > 0).view(np.uint8)
+    if not inside.any():
+        return
+    around = inside[:-1, :-1] << NW | inside[:-1, 1:] << NE
+    around |= inside[1:, :-1] << SW | inside[1:, 1:] << SE
+
+    def label(rows: Integers, columns: Integers, quadrant: Integers) -> Integers:
+        return labels[rows + (quadrant >> 1), columns + (quadrant & 1)]
+
+    rows, columns = np.nonzero(_TURNS[around])
+    kind = around[rows, columns].astype(np.int64)
+    member = label(rows, columns, _MEMBER[kind])
+    found.turns.append(np.stack([columns + box.x, rows + box.y, kind, member]))
+
+    rows, columns = np.nonzero(_CROSSES[around])
+    kind = around[rows, columns].astype(np.int64)
+    upper = np.where(kind == _FALLING, NW, NE)
+    pair = label(rows, columns, upper), label(rows, columns, 3 - upper)
+    found.crossings.append(np.stack([columns + box.x, rows + box.y, upper, *pair]))
+
+    for a, b in ((labels[0, 1:], labels[1, 1:]), (labels[1:, 0], labels[1:, 1])):
+        both = (a > 0) & (b > 0)
+        found.joins.append(np.unique(np.stack([a[both], b[both]]), axis=1))
+
+
+def _joined(found: _Found) -> Regions:
+    """Regions joined across seams, each with its corners."""
+    joins = np.concatenate(found.joins, axis=1)
+    shape = (found.labels + 1, found.labels + 1)
+    graph = coo_matrix((np.ones(joins.shape[1], np.bool_), (joins[0], joins[1])), shape)
+    count, region = csgraph.connected_components(graph, directed=False)
+    area, value_sum = np.zeros((2, count), np.int64)
+    np.add.at(area, region, np.concatenate(found.area))
+    np.add.at(value_sum, region, np.concatenate(found.value_sum))
+
+    x, y, kind, label = np.concatenate(found.turns, axis=1)
+    turns = Corners(x, y, _QUADRANT[kind], _CONVEX[kind], region[label].astype(np.int64))
+    x, y, upper, label, lower_label = np.concatenate(found.crossings, axis=1)
+    one, other = region[label].astype(np.int64), region[lower_label].astype(np.int64)
+    # Where two pixels of one region touch by a corner only, its border runs around the two pixels
+    # outside: rings that touch themselves are invalid. Different regions keep their own corners.
+    apart = one != other
+    pairs = [
+        Corners(x, y, np.where(apart, upper, upper ^ 1), apart, one),
+        Corners(x, y, np.where(apart, 3 - upper, 3 - (upper ^ 1)), apart, other),
+    ]
+    return Regions(area, value_sum, _concatenated([turns, *pairs]))
+
+
+def _concatenated(parts: list[Corners]) -> Corners:
+    return Corners(
+        np.concatenate([p.x for p in parts]),
+        np.concatenate([p.y for p in parts]),
+        np.concatenate([p.quadrant for p in parts]),
+        np.concatenate([p.convex for p in parts]),
+        np.concatenate([p.region for p in parts]),
+    )

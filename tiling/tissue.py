@@ -1,0 +1,243 @@
+"""Where tissue is: one mask per slide, whatever windows it is read in later."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from .frame import Box, Frame, Pair
+from .resample import RGB
+from .slide import Slide
+
+Mask = npt.NDArray[np.bool_]  # [h, w]
+Signal = npt.NDArray[np.float32]  # [h, w]
+
+MASK_UM = 20.0  # side of a mask pixel aimed at; a multiple of the output stride decides
+STRIP_PIXELS = 1 << 20  # overview pixels read at a time
+MIN_DENSITY, MAX_DENSITY = 0.03, 0.06  # optical density that tissue must exceed: bounds for Otsu
+GLASS_DENSITY = 0.03  # Otsu's lower class must be this clear to be glass
+COLOURED = 0.03  # optical density by which stained tissue differs between channels
+COLOURED_SHARE = 0.05  # of a piece of tissue that must be coloured; less is pen, ink or dust
+MIN_PIECE_MM2 = 0.01  # or a hundredth of a tiny picture
+MAX_HOLE_MM2 = 0.25
+CLOSING_UM = 60.0  # joins the membranes of fat cells
+MARGIN_UM = 64.0  # so that tumour on the border is never cut off
+BLACK = 12  # channel value up to which a pixel holds no light
+DARK_FIELD = 100  # mean channel value under which what is not black is fluorescence
+
+
+@dataclass(frozen=True)
+class TissueMask:
+    """Tissue on a slide.
+
+    `mask` is bool [frame.height, frame.width], True on tissue; a pixel of `frame` is `factor` x
+    `factor` pixels of the model's frame. `extent` is the scanned plane's width and height in
+    pixels of `frame`: the last pixels may stick out of it.
+    """
+
+    frame: Frame
+    factor: int
+    mask: Mask
+    extent: Pair
+
+    @property
+    def area_mm2(self) -> float:
+        """The tissue's area within the scanned plane."""
+        return self.area_of_mm2(self.mask)
+
+    def area_of_mm2(self, share: npt.NDArray[np.bool_] | Signal) -> float:
+        """The area of another mask, or of shares 0-1, on the same frame, within the plane."""
+        across, down = (
+            np.clip(extent - np.arange(size), 0, 1)
+            for extent, size in zip(self.extent, (self.frame.width, self.frame.height), strict=True)
+        )
+        return float(down @ (share @ across)) * self.frame.pixel_area_mm2
+
+    def in_box(self, box: Box) -> Mask:
+        """The mask over a box of the model's pixels; bool [box.height, box.width].
+
+        False beyond the frame.
+        """
+        return self._enlarged(box, self.factor)
+
+    def on(self, frame: Frame, box: Box) -> Mask:
+        """The mask over a box of `frame`, whose pixels divide the mask's (as a map's do).
+
+        bool [box.height, box.width]; False beyond.
+
+        Raises:
+            ValueError: a mask pixel is not a whole number of the frame's pixels.
+        """
+        ratio = self.frame.downsample[0] / frame.downsample[0]
+        times = round(ratio)
+        if times < 1 or abs(ratio - times) > 1e-6:
+            raise ValueError(f"a mask pixel is {ratio:g} pixels of that frame, not a whole number")
+        return self._enlarged(box, times)
+
+    def _enlarged(self, box: Box, times: int) -> Mask:
+        rows = np.arange(box.y, box.bottom) // times
+        columns = np.arange(box.x, box.right) // times
+        out = np.zeros((box.height, box.width), np.bool_)
+        height, width = self.mask.shape
+        y, x = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+        out[np.ix_(y, x)] = self.mask[np.ix_(rows[y], columns[x])]
+        return out
+
+
+def find_tissue(
+    slide: Slide, model_frame: Frame, *, output_stride: int, factor: int | None = None
+) -> TissueMask:
+    """The tissue of a slide, generously: outside the mask nothing will be called tumour.
+
+    Bright field: optical density above the slide's own glass (Beer-Lambert; Ruifrok & Johnston
+    2001), over a threshold after Otsu (1979) where there is glass to tell from tissue, and held
+    within fixed bounds: a slide without glass is all tissue, one without tissue is empty. Pieces
+    without colour (grey pen, dust, edges of the glass) go; fluorescence counts what is bright.
+
+    Args:
+        model_frame: the frame over the slide at the model's µm/px.
+        output_stride: model pixels per map pixel; `factor` is a multiple of it, so that a map
+            pixel is wholly tissue or not.
+        factor: model pixels per mask pixel; by default what comes closest to MASK_UM.
+
+    Raises:
+        ValueError: `factor` is not a multiple of `output_stride`.
+        SlideError: pixels cannot be read.
+    """
+    stride_um = model_frame.mpp[0] * output_stride
+    factor = factor or output_stride * max(1, round(MASK_UM / stride_um))
+    if factor % output_stride:
+        raise ValueError(f"factor {factor} is not a multiple of the output stride {output_stride}")
+    frame = model_frame.coarser(factor)
+    pixels = _read_overview(slide, frame)
+    mask = tissue_of(pixels, frame.mpp[0], cut_out=slide.flat)
+    bounds = slide.bounds_level0
+    extent = (bounds.width / frame.downsample[0], bounds.height / frame.downsample[1])
+    return TissueMask(frame, factor, mask, extent)
+
+
+def _read_overview(slide: Slide, frame: Frame) -> RGB:
+    rows = max(1, STRIP_PIXELS // frame.width)
+    pixels = np.empty((frame.height, frame.width, 3), np.uint8)
+    for y in range(0, frame.height, rows):
+        strip = Box(0, y, frame.width, min(rows, frame.height - y))
+        pixels[y : strip.bottom] = slide.read(frame, strip)
+    return pixels
+
+
+def tissue_of(pixels: RGB, mpp: float, *, cut_out: bool = False) -> Mask:
+    """Tissue in a picture of some 10-100 µm/px; uint8 [h, w, 3] -> bool [h, w].
+
+    With `cut_out` there is tissue, not glass, beyond the picture's edges.
+    """
+    lit = pixels.max(axis=2) > BLACK
+    if not lit.any():
+        return np.zeros(lit.shape, np.bool_)
+    if float(np.median(pixels[lit].mean(axis=1))) < DARK_FIELD:
+        coloured, found = lit, _bright_on_black(pixels)
+    else:
+        padding = _large_enough(~lit, MAX_HOLE_MM2, mpp)
+        coloured, found = _stained(pixels, ~padding)
+    found = _disk_closing(found, CLOSING_UM / mpp, cut_out)
+    found = ~_large_enough(~found, MAX_HOLE_MM2, mpp, open_border=not cut_out)
+    least = min(MIN_PIECE_MM2, found.size * mpp**2 / 1e8)
+    found = _large_enough(found, least, mpp, open_border=cut_out)
+    found = _with_colour(found, coloured)
+    return _dilated(found, MARGIN_UM / mpp)
+
+
+def _bright_on_black(pixels: RGB) -> Mask:
+    """Fluorescence: Otsu on the brightest channel, never above a quarter of its 99th percentile."""
+    signal = ndimage.gaussian_filter(pixels.max(axis=2).astype(np.float32), 1)
+    high = float(np.percentile(signal, 99))
+    found: Mask = signal > np.clip(otsu(signal), 0.1 * high, 0.25 * high)
+    return found
+
+
+def _stained(pixels: RGB, lit: Mask) -> tuple[Mask, Mask]:
+    """Bright field: which pixels are coloured, and which are denser than glass."""
+    glass = _glass_colour(pixels)
+    table = -np.log10(np.maximum(np.arange(256, dtype=np.float32), 1)[:, None] / glass)
+    density = np.stack([table[pixels[..., k], k] for k in range(3)]).astype(np.float32)
+    density[:, ~lit] = 0
+    density = ndimage.gaussian_filter(density, (0, 1, 1))
+    coloured: Mask = density.max(axis=0) - density.min(axis=0) > COLOURED
+    highest = density.max(axis=0)
+    threshold = MIN_DENSITY
+    otsu_threshold = otsu(np.minimum(highest, 1))
+    clear = highest[highest <= otsu_threshold]
+    if clear.size and float(np.median(clear)) < GLASS_DENSITY:
+        threshold = float(np.clip(otsu_threshold, MIN_DENSITY, MAX_DENSITY))
+    return coloured, highest > threshold
+
+
+def _glass_colour(pixels: RGB) -> npt.NDArray[np.float32]:
+    """The commonest bright grey of each channel; pure white is where nothing was scanned."""
+    darkest = pixels.min(axis=2)
+    plain = (darkest >= 225) & (darkest < 252) & (pixels.max(axis=2) - darkest <= 10)
+    if np.count_nonzero(plain) < 0.01 * plain.size:
+        return np.full(3, 245, np.float32)
+    candidates = pixels[plain]
+    modes = [np.bincount(candidates[:, k], minlength=256).argmax() for k in range(3)]
+    return np.array(modes, np.float32)
+
+
+def otsu(values: Signal) -> float:
+    """The threshold that separates two classes best (Otsu 1979); in the unit of the values."""
+    low, high = float(values.min()), float(values.max())
+    if high <= low:
+        return high
+    counts, edges = np.histogram(values, bins=256, range=(low, high))
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sum_below = np.cumsum(counts * centres)
+    mean_below = sum_below / np.maximum(below, 1)
+    mean_above = (sum_below[-1] - sum_below) / np.maximum(above, 1)
+    between = below.astype(np.float64) * above * (mean_below - mean_above) ** 2
+    return float(edges[1 + int(between.argmax())])
+
+
+def _large_enough(mask: Mask, area_mm2: float, mpp: float, *, open_border: bool = False) -> Mask:
+    """The pieces of at least an area; with `open_border` also those that reach the border."""
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    keep = np.bincount(labels.ravel(), minlength=count + 1) * mpp**2 / 1e6 >= area_mm2
+    if open_border:
+        for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+            keep[edge] = True
+    keep[0] = False
+    pieces: Mask = keep[labels]
+    return pieces
+
+
+def _with_colour(mask: Mask, coloured: Mask) -> Mask:
+    """The pieces of which COLOURED_SHARE is coloured; a slide all in grey keeps everything."""
+    if not coloured.any():
+        return mask
+    labels, count = ndimage.label(mask, np.ones((3, 3)))
+    pixels = np.bincount(labels.ravel(), minlength=count + 1)
+    keep = np.bincount(labels[coloured], minlength=count + 1) >= COLOURED_SHARE * pixels
+    keep[0] = False
+    pieces: Mask = keep[labels]
+    return pieces
+
+
+def _disk(radius: float) -> Mask:
+    reach = int(radius)
+    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+    disk: Mask = x**2 + y**2 <= (radius + 0.3) ** 2
+    return disk
+
+
+def _disk_closing(mask: Mask, radius: float, cut_out: bool) -> Mask:
+    disk = _disk(radius)
+    padded = np.pad(mask, disk.shape[0], mode="symmetric" if cut_out else "constant")
+    closed: Mask = ndimage.binary_closing(padded, disk)
+    n = disk.shape[0]
+    return closed[n:-n, n:-n]
+
+
+def _dilated(mask: Mask, radius: float) -> Mask:
+    grown: Mask = ndimage.binary_dilation(mask, _disk(radius))
+    return grown

@@ -88,7 +88,8 @@ def _openvino_type(precision: str) -> openvino.Type:
     return openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32
 
 
-def _cpu_computes_bf16() -> bool:
+def cpu_computes_bf16() -> bool:
+    """Whether this processor multiplies in bf16."""
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
@@ -113,7 +114,7 @@ def load_predictor(checkpoint: Checkpoint, execution: Execution, side: int) -> P
         raise UsageError("--runtime openvino runs on the CPU; leave --device out or say cpu")
     precision = execution.precision
     if precision == "auto":
-        precision = "bf16" if device != "cpu" or _cpu_computes_bf16() else "fp32"
+        precision = "bf16" if device != "cpu" or cpu_computes_bf16() else "fp32"
     module = Probabilities(checkpoint.network).eval()
     if runtime == "openvino":
         return OpenVinoPredictor(module, side, precision, execution.threads)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from tiling.canvas import Canvas
 from tiling.frame import Frame
@@ -18,6 +19,7 @@ from .network import NetworkConfig
 from .predictor import Maps, Predictor
 
 WRITE_SIDE = 1024
+Stored = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]  # windows done, windows in all
 
 
@@ -69,9 +71,8 @@ def segment(
     tissue = find_tissue(slide, model_frame, output_stride=network.output_stride)
     write, _ = window_sides(network, write_side)
     windows = plan_windows(
-        model_frame.box,
-        tissue.mask,
-        tissue.factor,
+        model_frame,
+        tissue,
         write_side=write,
         halo=network.halo,
         stride=network.total_stride,
@@ -86,7 +87,7 @@ def segment(
     for window, patch in read_windows(slide, model_frame, todo):
         values = _core(predictor(patch[None]), window, network)
         box = window.write.scaled_down(card.output_stride)
-        values *= tissue.in_map_box(box, network.output_stride)
+        values *= tissue.on(map_frame, box)
         canvas.write(box, values)
         done += 1
         if progress:
@@ -95,11 +96,10 @@ def segment(
     return ExtentMap(map_frame, card.classes, card.foreground, tissue, canvas)
 
 
-def _core(
-    maps: Maps, window: Window, network: NetworkConfig
-) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _core(maps: Maps, window: Window, network: NetworkConfig) -> Stored:
     """The write box's part of a patch's maps as stored values; uint8 [classes, h, w]."""
     margin = (window.write.x - window.read.x) // network.output_stride
     side = window.write.width // network.output_stride
     core = maps[0, :, margin : margin + side, margin : margin + side]
-    return np.floor(core * 255 + 0.5).astype(np.uint8)
+    stored: Stored = np.floor(core * 255 + 0.5).astype(np.uint8)
+    return stored

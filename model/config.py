@@ -1,0 +1,147 @@
+"""How to train: frozen settings, read from TOML, kept in the card."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from annotations.errors import UsageError
+from annotations.labels import LabelRules
+from annotations.outline import TUMOUR
+
+from .augment import Augmentation
+from .losses import LOSSES
+from .network import NetworkConfig
+
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what comes out of training, but for the cohort and the seed.
+
+    `mpp`: µm per input pixel. `classes`: output classes; the first is what no outline claims,
+    `foreground` the one that maps show. `crop`: side of a training crop in input pixels.
+    `epoch_crops`: crops in an epoch. `losses`: weights by name (see losses.LOSSES).
+    `ignore_band_um`: half-width of the band along outlines that training does not look at.
+    `patience`: epochs without a better validation loss before it stops; 0 never stops early.
+    `average_decay`: of the running average of weights that is kept as the model.
+    """
+
+    name: str = "model"
+    mpp: float = 4.0
+    classes: tuple[str, ...] = (BACKGROUND, TUMOUR)
+    foreground: str = TUMOUR
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    labels: LabelRules = field(default_factory=LabelRules)
+    losses: Mapping[str, float] = field(default_factory=lambda: {"cross-entropy": 1.0, "dice": 1.0})
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    momentum: float = 0.9
+    warmup_epochs: float = 1.0
+    epochs: int = 20
+    epoch_crops: int = 512
+    batch: int = 8
+    crop: int = 512
+    ignore_band_um: float = 16.0
+    validation_crops: int = 64
+    patience: int = 0
+    average_decay: float = 0.99
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threshold: float = 0.5
+    split: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    intended_use: str = "Research use only. Not for diagnosis."
+    data: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        faults = [
+            ("mpp must lie within 0.05 and 20 µm/px", not 0.05 <= self.mpp <= 20),
+            ("classes need a background and at least one more", len(self.classes) < 2),
+            (
+                f"foreground {self.foreground!r} is none of classes",
+                self.foreground not in self.classes[1:],
+            ),
+            (
+                "network.classes must be the number of classes",
+                self.network.classes != len(self.classes),
+            ),
+            (
+                f"losses are {', '.join(LOSSES)}, with weights",
+                not self.losses or bool(set(self.losses) - set(LOSSES)),
+            ),
+            ("optimiser is adamw or sgd", self.optimiser not in ("adamw", "sgd")),
+            (
+                "crop must be a multiple of the network's total stride",
+                self.crop % self.network.total_stride != 0,
+            ),
+            (
+                "epochs, epoch_crops, batch and crop must be positive",
+                min(self.epochs, self.epoch_crops, self.batch, self.crop) < 1,
+            ),
+            ("epoch_crops must be at least batch", self.epoch_crops < self.batch),
+            ("threshold must lie between 0 and 1", not 0 < self.threshold < 1),
+            (
+                "split is three shares that add up to 1",
+                len(self.split) != 3 or abs(sum(self.split) - 1) > 1e-6 or min(self.split) < 0,
+            ),
+        ]
+        wrong = [text for text, fault in faults if fault]
+        if wrong:
+            raise UsageError("training settings: " + "; ".join(wrong))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From nested tables; names not given keep their defaults.
+
+        Raises:
+            UsageError: an unknown name or a value of the wrong kind.
+        """
+        unknown = set(values) - {f.name for f in fields(cls)}
+        if unknown:
+            raise UsageError(f"training settings: unknown names {', '.join(sorted(unknown))}")
+        settled: dict[str, Any] = {name: _frozen(value) for name, value in values.items()}
+        try:
+            if "classes" in settled:
+                settled["network"] = {
+                    "classes": len(settled["classes"]),
+                    **settled.get("network", {}),
+                }
+            if "network" in settled:
+                settled["network"] = NetworkConfig.from_dict(settled["network"])
+            if "augmentation" in settled:
+                settled["augmentation"] = Augmentation(**settled["augmentation"])
+            if "labels" in settled:
+                settled["labels"] = LabelRules(**settled["labels"])
+            return cls(**settled)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"training settings: {error}") from error
+
+    @classmethod
+    def from_toml(cls, path: Path) -> Self:
+        """From a TOML file.
+
+        Raises:
+            UsageError: missing, not TOML, or with settings that make no sense.
+        """
+        try:
+            return cls.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"{path}: not a readable TOML file: {error}") from error
+        except UsageError as error:
+            raise UsageError(f"{path.name}: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    """TOML's lists as tuples, all the way down."""
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    if isinstance(value, dict):
+        return {name: _frozen(item) for name, item in value.items()}
+    return value

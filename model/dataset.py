@@ -1,0 +1,240 @@
+"""Training crops: a slide, its outlines and where they count, cut out and varied on demand."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from annotations import SlidePlane, read_outlines
+from annotations.errors import CohortError
+from annotations.outline import IGNORE, Outline
+from tiling.frame import Box, Frame
+from tiling.images import read_grey
+from tiling.masks import rasterise
+from tiling.slide import Resolution, Slide
+from tiling.tissue import TissueMask, find_tissue
+
+from .augment import augment, source_side
+from .cohort import Case
+from .config import TrainConfig
+from .losses import IGNORED
+
+CELL_MAP_PIXELS = 16  # places to sample from are kept as cells of this many map pixels a side
+Labels = npt.NDArray[np.uint8]
+
+
+def load_outlines(case: Case, slide: Slide, config: TrainConfig) -> list[Outline]:
+    """What the expert drew on a slide; none where the case has no annotations."""
+    if case.annotations is None:
+        return []
+    plane = SlidePlane(*slide.size_level0, mpp=slide.mpp)
+    return read_outlines(case.annotations, plane=plane, rules=config.labels)
+
+
+class LabelledRegion:
+    """Where an expert has labelled: a PNG grid over the slide (255 = not), or outlines."""
+
+    def __init__(self, case: Case, slide: Slide, config: TrainConfig) -> None:
+        self._grid: Labels | None = None
+        self._cell_level0 = (1.0, 1.0)
+        self._shapes: list[shapely.Polygon] | None = None
+        if case.labelled is None:
+            return
+        if case.labelled.suffix.lower() == ".png":
+            self._grid = read_grey(case.labelled)
+            self._cell_level0 = _cell_size(self._grid.shape, slide.size_level0)
+        else:
+            plane = SlidePlane(*slide.size_level0, mpp=slide.mpp)
+            self._shapes = [o.polygon for o in read_outlines(case.labelled, plane=plane)]
+
+    def on(self, frame: Frame, box: Box) -> npt.NDArray[np.bool_]:
+        """bool [box.height, box.width]: the pixel's centre is labelled."""
+        if self._shapes is not None:
+            return rasterise(((shape, 1) for shape in self._shapes), frame, box) > 0
+        if self._grid is None:
+            return np.ones((box.height, box.width), np.bool_)
+        x, _ = frame.to_level0(np.arange(box.x, box.right) + 0.5, 0.0)  # type: ignore[arg-type]
+        _, y = frame.to_level0(0.0, np.arange(box.y, box.bottom) + 0.5)  # type: ignore[arg-type]
+        column = np.floor(np.asarray(x) / self._cell_level0[0]).astype(np.int64)
+        row = np.floor(np.asarray(y) / self._cell_level0[1]).astype(np.int64)
+        height, width = self._grid.shape
+        inside = np.ix_((row >= 0) & (row < height), (column >= 0) & (column < width))
+        out = np.zeros((box.height, box.width), np.bool_)
+        out[inside] = (
+            self._grid[
+                np.ix_(row[(row >= 0) & (row < height)], column[(column >= 0) & (column < width)])
+            ]
+            != IGNORED
+        )
+        return out
+
+
+def _cell_size(grid: tuple[int, ...], size_level0: tuple[int, int]) -> tuple[float, float]:
+    """Level-0 pixels per cell: one whole number for both axes where the sizes allow it.
+
+    A grid of 50 px cells over 2,701 px has 55 columns, the last cut short; stretching it to the
+    slide would shift every label.
+    """
+    height, width = grid
+    guess = max(1, round(max(size_level0[0] / width, size_level0[1] / height)))
+    for side in (guess, guess + 1, guess - 1):
+        if side and -(-size_level0[0] // side) == width and -(-size_level0[1] // side) == height:
+            return (float(side), float(side))
+    return (size_level0[0] / width, size_level0[1] / height)
+
+
+class LabelledSlide:
+    """A slide with its labels, on the model's frame and on the map's (output stride)."""
+
+    def __init__(self, case: Case, config: TrainConfig) -> None:
+        self.case, self._config = case, config
+        self.slide = Slide.open(case.slide, Resolution(case.mpp))
+        self.model_frame = self.slide.frame(config.mpp)
+        self.map_frame = self.model_frame.coarser(config.network.output_stride)
+        outlines = load_outlines(case, self.slide, config)
+        self._values = [self._class_of(outline) for outline in outlines]
+        self._polygons = [outline.polygon for outline in outlines]
+        self._tree = shapely.STRtree(self._polygons)
+        self._region = LabelledRegion(case, self.slide, config)
+        self.tissue: TissueMask = find_tissue(
+            self.slide, self.model_frame, output_stride=config.network.output_stride
+        )
+        self.cells = self._cells_by_class()
+
+    def _class_of(self, outline: Outline) -> int:
+        classes = self._config.classes
+        if outline.label in classes[1:]:
+            return classes.index(outline.label)
+        return IGNORED if outline.label == IGNORE else 0
+
+    def labels(self, box: Box) -> Labels:
+        """Class indices over a box of map pixels, IGNORED where nobody said; uint8 [h, w]."""
+        x0, y0 = self.map_frame.to_level0(box.x, box.y)
+        x1, y1 = self.map_frame.to_level0(box.right, box.bottom)
+        near = sorted(self._tree.query(shapely.box(x0, y0, x1, y1)), key=self._paint_order)
+        shapes = [(self._polygons[i], self._values[i]) for i in near]
+        labels = rasterise(shapes, self.map_frame, box)
+        labels[~self._region.on(self.map_frame, box)] = IGNORED
+        return labels
+
+    def _paint_order(self, index: int) -> tuple[int, int]:
+        return (self._values[index], index)  # what is to be ignored covers all else
+
+    def with_band(self, labels: Labels) -> Labels:
+        """Labels with the band along class borders set to IGNORED."""
+        half = round(self._config.ignore_band_um / self.map_frame.mpp[0])
+        if half < 1:
+            return labels
+        known = labels != IGNORED
+        low = ndimage.minimum_filter(labels, 2 * half + 1)
+        high = ndimage.maximum_filter(np.where(known, labels, 0), 2 * half + 1)
+        return np.where(known & (low != high) & (low != IGNORED), IGNORED, labels).astype(np.uint8)
+
+    def _cells_by_class(self) -> dict[int, npt.NDArray[np.int32]]:
+        """Cells [n, 2] (x, y) that hold labelled tissue of a class, in map pixels / CELL."""
+        side, found = CELL_MAP_PIXELS, {}
+        columns = -(-self.map_frame.width // side)
+        where: dict[int, list[tuple[int, int]]] = {}
+        for row in range(-(-self.map_frame.height // side)):
+            strip = Box(0, row * side, columns * side, side)
+            labels = self.labels(strip)
+            tissue = self.tissue.on(self.map_frame, strip)
+            for value in range(len(self._config.classes)):
+                hit = ((labels == value) & tissue).reshape(side, columns, side).any((0, 2))
+                where.setdefault(value, []).extend((int(c), row) for c in np.flatnonzero(hit))
+        for value, cells in where.items():
+            if cells:
+                found[value] = np.array(cells, np.int32)
+        return found
+
+    def crop(self, centre_map: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
+        """Pixels uint8 [side, side, 3] and labels uint8 [side/s, side/s] around a map pixel."""
+        stride = self._config.network.output_stride
+        half = side // stride // 2
+        box = Box(centre_map[0] - half, centre_map[1] - half, side // stride, side // stride)
+        pixels = self.slide.read(self.model_frame, Box(box.x * stride, box.y * stride, side, side))
+        labels = self.with_band(self.labels(box))
+        return torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(labels)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """float32 [N, 3, crop, crop] in 0-255, channels last; int64 [N, crop/s, crop/s]."""
+
+    patches: Tensor
+    labels: Tensor
+
+
+class CropSampler:
+    """Crops drawn evenly over classes, then slides, then places; each from its own seed."""
+
+    def __init__(self, slides: Sequence[LabelledSlide], config: TrainConfig, seed: int) -> None:
+        self._slides, self._config, self._seed = slides, config, seed
+        classes = range(len(config.classes))
+        self._having = {c: [s for s in slides if c in s.cells] for c in classes}
+        self._classes = [c for c in classes if self._having[c]]
+        if not any(c in self._classes for c in classes if c):
+            raise CohortError(
+                "no training slide has an outline of "
+                f"{' or '.join(config.classes[1:])}; are the labels in the files among the "
+                "aliases (see `labels` in the config)?"
+            )
+
+    def _draw(self, rng: np.random.Generator) -> tuple[LabelledSlide, tuple[int, int]]:
+        value = self._classes[int(rng.integers(len(self._classes)))]
+        slide = self._having[value][int(rng.integers(len(self._having[value])))]
+        x, y = slide.cells[value][int(rng.integers(len(slide.cells[value])))]
+        dx, dy = rng.integers(0, CELL_MAP_PIXELS, 2)
+        return slide, (int(x) * CELL_MAP_PIXELS + int(dx), int(y) * CELL_MAP_PIXELS + int(dy))
+
+    def varied(self, index: int) -> tuple[Tensor, Tensor]:
+        """The training crop of a number: equal numbers give equal crops."""
+        rng = np.random.default_rng((self._seed, index))
+        config = self._config
+        slide, centre = self._draw(rng)
+        side = source_side(config.crop, config.network.output_stride)
+        pixels, labels = slide.crop(centre, side)
+        return augment(pixels, labels, config.crop, config.augmentation, rng)
+
+    def plain(self, index: int) -> tuple[Tensor, Tensor]:
+        """The same without variation, for validation."""
+        rng = np.random.default_rng((self._seed, index))
+        slide, centre = self._draw(rng)
+        pixels, labels = slide.crop(centre, self._config.crop)
+        return pixels.permute(2, 0, 1).float(), labels.long()
+
+    def batches(self, first: int, count: int) -> Iterator[Batch]:
+        """`count` batches from crop number `first` on, made ahead on a thread."""
+        size = self._config.batch
+        with ThreadPoolExecutor(1, thread_name_prefix="extent-crops") as pool:
+            ahead: list[Future[Batch]] = []
+            for number in range(count):
+                start = first + number * size
+                ahead.append(pool.submit(self._batch, range(start, start + size)))
+                if len(ahead) > 2:
+                    yield ahead.pop(0).result()
+            for batch in ahead:
+                yield batch.result()
+
+    def _batch(self, numbers: range) -> Batch:
+        return stack([self.varied(number) for number in numbers])
+
+
+def stack(crops: Sequence[tuple[Tensor, Tensor]]) -> Batch:
+    """Crops as one batch."""
+    patches = torch.stack([patch for patch, _ in crops])
+    return Batch(
+        patches.contiguous(memory_format=torch.channels_last),
+        torch.stack([labels for _, labels in crops]),
+    )
+
+
+def open_cases(cases: Sequence[Case], config: TrainConfig) -> list[LabelledSlide]:
+    """Open slides with their labels; a slide or outline file that fails stops with its name."""
+    return [LabelledSlide(case, config) for case in cases]

@@ -1,6 +1,7 @@
 """The one file that reads and writes flat images: PNG and JPEG through Pillow."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from annotations.errors import SlideError
 from .frame import Box, Pair
 from .resample import RGB
 
-MAX_PIXELS = 1 << 28  # 268 MP: a flat image is held in memory as a whole
+MAX_PIXELS = 178_956_970  # held in memory as a whole; Pillow refuses more by itself
 FLAT_SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
@@ -32,24 +33,27 @@ class FlatLevel:
 
 def _open(path: Path) -> Image.Image:
     try:
-        image = Image.open(path, formats=("PNG", "JPEG"))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
-        raise SlideError(f"{path.name}: not a readable PNG or JPEG image: {error}") from error
-    if image.width * image.height > MAX_PIXELS:
+        with warnings.catch_warnings():  # Pillow warns at half of what it refuses
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return Image.open(path, formats=("PNG", "JPEG"))
+    except Image.DecompressionBombError as error:
         raise SlideError(
-            f"{path.name}: {image.width} x {image.height} pixels are too many for a flat image; "
+            f"{path.name}: over {MAX_PIXELS // 10**6} megapixels are too many for a flat image; "
             "convert it to a tiled pyramidal TIFF"
-        )
-    return image
+        ) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise SlideError(f"{path.name}: not a readable PNG or JPEG image: {error}") from error
 
 
 def read_rgb(path: Path) -> RGB:
     """A whole image on white; uint8 [h, w, 3].
 
     Raises:
-        SlideError: missing, broken, or larger than MAX_PIXELS.
+        SlideError: missing, broken, deeper than 8 bits, or larger than MAX_PIXELS.
     """
     with _open(path) as image:
+        if image.mode.startswith(("I", "F")):
+            raise SlideError(f"{path.name}: has more than 8 bits per channel; convert it to 8")
         try:
             if image.has_transparency_data:
                 white = Image.new("RGBA", image.size, "white")

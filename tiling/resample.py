@@ -110,19 +110,14 @@ def _block_mean(level: Level, box: Box, ax: Axis, ay: Axis) -> RGB:
     sx, sy = ax.whole_step, ay.whole_step
     x0, y0 = round(ax.start) + box.x * sx, round(ay.start) + box.y * sy
     wanted = Box(x0, y0, box.width * sx, box.height * sy)
-    inside = wanted.intersection(Box(0, 0, *level.size))
-    if not inside.area:  # a sliver beyond a level that was cut short: its nearest pixels
-        inside = Box(min(max(x0, 0), level.size[0] - 1), min(max(y0, 0), level.size[1] - 1), 1, 1)
-    source = level.read(inside)
-    if inside != wanted:
-        margins = (
-            (inside.y - y0, wanted.bottom - inside.bottom),
-            (inside.x - x0, wanted.right - inside.right),
-        )
-        source = np.pad(
-            source, [*(tuple(max(0, m) for m in pair) for pair in margins), (0, 0)], "edge"
-        )
-    source = source[: box.height * sy, : box.width * sx]
+    if wanted.intersection(Box(0, 0, *level.size)) == wanted:
+        source = level.read(wanted)
+    else:  # the level was cut short within the last pixel: its edge repeats
+        columns = np.clip(np.arange(x0, wanted.right), 0, level.size[0] - 1)
+        rows = np.clip(np.arange(y0, wanted.bottom), 0, level.size[1] - 1)
+        left, top = int(columns[0]), int(rows[0])
+        inside = Box(left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
+        source = level.read(inside)[np.ix_(rows - top, columns - left)]
     if sx == sy == 1:
         return source
     blocks = source.reshape(box.height, sy, box.width, sx, 3)

@@ -1,6 +1,6 @@
 """Patches in, probabilities out: numpy at the door, OpenVINO or torch behind it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -93,8 +93,8 @@ def cpu_computes_bf16() -> bool:
     return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def load_predictor(checkpoint: Checkpoint, execution: Execution, side: int) -> Predictor:
-    """Make a checkpoint ready for patches of `side` pixels.
+def resolved(execution: Execution) -> Execution:
+    """The same without `auto`: the device, runtime and precision that this machine would use.
 
     Raises:
         UsageError: a device or runtime that this machine does not have.
@@ -115,9 +115,19 @@ def load_predictor(checkpoint: Checkpoint, execution: Execution, side: int) -> P
     precision = execution.precision
     if precision == "auto":
         precision = "bf16" if device != "cpu" or cpu_computes_bf16() else "fp32"
+    return replace(execution, device=device, runtime=runtime, precision=precision)
+
+
+def load_predictor(checkpoint: Checkpoint, execution: Execution, side: int) -> Predictor:
+    """Make a checkpoint ready for patches of `side` pixels.
+
+    Raises:
+        UsageError: a device or runtime that this machine does not have.
+    """
+    execution = resolved(execution)
     module = Probabilities(checkpoint.network).eval()
-    if runtime == "openvino":
-        return OpenVinoPredictor(module, side, precision, execution.threads)
+    if execution.runtime == "openvino":
+        return OpenVinoPredictor(module, side, execution.precision, execution.threads)
     if execution.threads:
         torch.set_num_threads(execution.threads)
-    return TorchPredictor(module, device, precision)
+    return TorchPredictor(module, execution.device, execution.precision)

@@ -1,0 +1,220 @@
+"""One slide's result on disk: maps, outlines, summary, picture."""
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from annotations import geojson_text, to_feature_collection
+from annotations.errors import UsageError
+from model.checkpoint import ModelCard
+from model.segment import ExtentMap
+from tiling.images import write_png
+from tiling.pyramid import write_pyramid
+from tiling.rawplanes import disk_errors
+from tiling.slide import Slide
+
+from .lesions import Lesion, find_lesions, lesion_features
+from .overlay import draw_overlay
+
+MAP_FILE = "probability.tiff"
+OUTLINE_FILE = "extent.geojson"
+SUMMARY_FILE = "summary.json"
+OVERLAY_FILE = "overlay.png"
+
+Phase = Callable[[str, float], None]  # phase, share of it that is done, 0-1
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What decides which places count as tumour.
+
+    `threshold`: a probability, 0 or more and below 1; None takes the model card's.
+    `min_region_mm2`: regions smaller than this are left out of outlines, areas and counts.
+    """
+
+    threshold: float | None = None
+    min_region_mm2: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold < 1:
+            raise UsageError(f"a threshold of {self.threshold:g} is not within 0 and 1")
+        if not 0 <= self.min_region_mm2 < math.inf:
+            raise UsageError(f"a smallest region of {self.min_region_mm2:g} mm² makes no sense")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Where a result comes from; JSON values, nothing that could name a patient.
+
+    `parameters` are what the values depend on beside slide and model; `versions` of what computed
+    them; `run` whatever differs from run to run. `elapsed` gives the seconds spent so far.
+    """
+
+    slide_digest: str
+    model_digest: str
+    elapsed: Callable[[], float]
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    run: Mapping[str, object] = field(default_factory=dict)
+
+
+def write_result(
+    folder: Path,
+    slide: Slide,
+    extent_map: ExtentMap,
+    *,
+    card: ModelCard,
+    facts: RunFacts,
+    options: ReportOptions | None = None,
+    progress: Phase | None = None,
+) -> dict[str, object]:
+    """Write all files of a slide's result into an empty folder; returns what summary.json holds.
+
+    Every decision is taken on the stored values: tumour is value / 255 > threshold. Equal inputs
+    give equal bytes, but for `seconds` and `provenance.run`. `progress` hears of the phases
+    "pyramid", "tracing" and "overlay". All files are on the disk when it returns, summary.json
+    last; publishing the folder is the caller's.
+
+    Raises:
+        ResultError: the folder is not writable or the disk is full.
+        ResolutionError: the slide's µm/px is unknown. SlideError: it cannot be read.
+    """
+    options = options or ReportOptions()
+    progress = progress or _unheard
+    threshold = card.threshold if options.threshold is None else options.threshold
+    progress("pyramid", 0.0)
+    maps = _write_maps(folder, extent_map, partial(progress, "pyramid"))
+    lesions = find_lesions(
+        extent_map,
+        slide.known_mpp,
+        threshold,
+        least_mm2=options.min_region_mm2,
+        progress=lambda done, total: progress("tracing", done / total),
+    )
+    key = f"{facts.slide_digest} {facts.model_digest} {threshold!r}"
+    features = lesion_features(lesions, extent_map.classes[extent_map.foreground], key)
+    with disk_errors(folder / OUTLINE_FILE):
+        text = geojson_text(to_feature_collection(features))
+        (folder / OUTLINE_FILE).write_text(text, encoding="utf-8")
+    progress("overlay", 0.0)
+    measures = _measures(slide, extent_map, lesions)
+    overlay = draw_overlay(
+        slide, extent_map, lesions, threshold=threshold, caption=_caption(measures, len(lesions))
+    )
+    with disk_errors(folder / OVERLAY_FILE):
+        write_png(folder / OVERLAY_FILE, overlay)
+    progress("overlay", 1.0)
+    summary: dict[str, object] = {
+        "slide": slide.name,
+        "model": card.name,
+        "mpp": list(slide.known_mpp),
+        "threshold": threshold,
+        **measures,
+        "regions": [lesion.as_row() for lesion in lesions],
+        "map": _placement(extent_map),
+        "seconds": round(facts.elapsed(), 3),
+        "provenance": _provenance(folder, [*maps, OUTLINE_FILE, OVERLAY_FILE], facts),
+    }
+    _write_summary(folder, summary)
+    return summary
+
+
+def _unheard(phase: str, share: float) -> None:
+    """Nobody listens."""
+
+
+def _write_maps(
+    folder: Path, extent_map: ExtentMap, progress: Callable[[float], None]
+) -> list[str]:
+    """A pyramid a class, but for the first, which is what no outline claims; returns the names."""
+    names = map_files(extent_map.classes, extent_map.foreground)
+    for number, (plane, name) in enumerate(names.items()):
+        write_pyramid(
+            folder / name,
+            partial(extent_map.canvas.read, plane),
+            extent_map.frame,
+            progress=lambda done, total, number=number: progress(  # type: ignore[misc]
+                (number + done / total) / len(names)
+            ),
+        )
+    return list(names.values())
+
+
+def map_files(classes: Sequence[str], foreground: int) -> dict[int, str]:
+    """The file name of each class that has one: the foreground's first, none for the background.
+
+    Class names become letters, digits, `.`, `-` and `_`, and stay apart.
+    """
+    names = {foreground: MAP_FILE}
+    taken: set[str] = set()
+    for plane, label in enumerate(classes):
+        if plane in (0, foreground):
+            continue
+        plain = re.sub(r"[^\w.-]+", "_", label)[:60].strip("._") or "class"
+        if plain.casefold() in taken:
+            plain = f"{plain}-{plane}"
+        taken.add(plain.casefold())
+        names[plane] = f"probability-{plain}.tiff"
+    return names
+
+
+def _measures(slide: Slide, extent_map: ExtentMap, lesions: Sequence[Lesion]) -> dict[str, float]:
+    """The headline figures. Map pixels may stick out of the slide, so a fraction is capped at 1."""
+    tumour = math.fsum(lesion.area_mm2 for lesion in lesions)
+    tissue = extent_map.tissue.area_mm2
+    return {
+        "tumour_area_mm2": tumour,
+        "tissue_area_mm2": tissue,
+        "tumour_fraction": min(1.0, tumour / tissue) if tissue else 0.0,
+        "max_diameter_mm": max((lesion.max_diameter_mm for lesion in lesions), default=0.0),
+    }
+
+
+def _caption(measures: Mapping[str, float], regions: int) -> str:
+    if not regions:
+        return f"No tumour in {measures['tissue_area_mm2']:.3g} mm² of tissue"
+    return (
+        f"{measures['tumour_area_mm2']:.3g} mm² of {measures['tissue_area_mm2']:.3g} mm² tissue "
+        f"({measures['tumour_fraction']:.1%}) in {regions:,} region{'s' * (regions > 1)}, "
+        f"largest diameter {measures['max_diameter_mm']:.3g} mm"
+    )
+
+
+def _placement(extent_map: ExtentMap) -> dict[str, object]:
+    frame = extent_map.frame
+    return {
+        "origin_level0": list(frame.origin_level0),
+        "downsample": list(frame.downsample),
+        "size": [frame.width, frame.height],
+    }
+
+
+def _provenance(folder: Path, names: Sequence[str], facts: RunFacts) -> dict[str, object]:
+    """Digests (SHA-256) of what went in and what came out; makes the outputs durable."""
+    outputs = {}
+    for name in names:
+        with disk_errors(folder / name), (folder / name).open("rb") as stream:
+            os.fsync(stream.fileno())
+            outputs[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {
+        "slide": facts.slide_digest,
+        "model": facts.model_digest,
+        "outputs": outputs,
+        "versions": dict(sorted(facts.versions.items())),
+        "parameters": dict(sorted(facts.parameters.items())),
+        "run": dict(facts.run),
+    }
+
+
+def _write_summary(folder: Path, summary: Mapping[str, object]) -> None:
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+    with disk_errors(folder / SUMMARY_FILE), (folder / SUMMARY_FILE).open("wb") as stream:
+        stream.write(f"{text}\n".encode())
+        stream.flush()
+        os.fsync(stream.fileno())

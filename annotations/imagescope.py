@@ -149,6 +149,8 @@ def _parent(
 
 
 def _note_nested(drawn: Sequence[tuple[int, Drawn]], notes: Notes) -> None:
+    if not drawn:
+        return
     polygons = [shape.polygon for _, shape in drawn]
     pairs = STRtree(polygons).query(polygons, predicate="covered_by").T.tolist()
     inside = sorted({i for i, j in pairs if i != j and drawn[i][0] == drawn[j][0]})

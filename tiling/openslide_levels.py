@@ -13,6 +13,24 @@ from .frame import Box, Pair
 from .resample import RGB, Level
 
 CACHE_BYTES = 48 << 20
+# What may leave the house: nothing that can name a patient
+SHOWN_PROPERTIES = (
+    "openslide.vendor",
+    "openslide.objective-power",
+    "openslide.mpp-x",
+    "openslide.mpp-y",
+    "openslide.level-count",
+    "openslide.bounds-x",
+    "openslide.bounds-y",
+    "openslide.bounds-width",
+    "openslide.bounds-height",
+    "aperio.AppMag",
+    "aperio.MPP",
+    "hamamatsu.SourceLens",
+    "hamamatsu.XOffsetFromSlideCentre",
+    "hamamatsu.YOffsetFromSlideCentre",
+)
+SHOWN_PREFIX = "openslide.level["  # sizes of levels and of their tiles
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,15 @@ class OpenedSlide:
 
     def close(self) -> None:
         self.handle.close()
+
+    @property
+    def shown_properties(self) -> dict[str, str]:
+        """Those that cannot name a patient."""
+        return {
+            name: value
+            for name, value in self.properties.items()
+            if name in SHOWN_PROPERTIES or name.startswith(SHOWN_PREFIX)
+        }
 
     @property
     def mpp(self) -> Pair | None:

@@ -20,21 +20,6 @@ MPP_RANGE = (0.05, 20.0)
 MAX_COARSER = 1.5  # a slide may be this much coarser than what is asked of it
 TILED_TIFF_VENDORS = {"aperio", "generic-tiff"}
 CHUNK_LEVEL_PIXELS = 1 << 24  # level pixels decoded at a time: bounds the memory of overviews
-# What may leave the house: nothing that can name a patient
-SHOWN_PROPERTIES = (
-    "openslide.vendor",
-    "openslide.objective-power",
-    "openslide.mpp-x",
-    "openslide.mpp-y",
-    "openslide.level-count",
-    "openslide.bounds-x",
-    "openslide.bounds-y",
-    "openslide.bounds-width",
-    "openslide.bounds-height",
-    "aperio.AppMag",
-    "aperio.MPP",
-    "hamamatsu.SourceLens",
-)
 
 
 @dataclass(frozen=True)
@@ -116,7 +101,7 @@ class Slide:
             mpp=resolution.applied_to(opened.mpp),
             levels=levels,
             flat=False,
-            properties={k: v for k, v in opened.properties.items() if k in SHOWN_PROPERTIES},
+            properties=opened.shown_properties,
             close=close,
         )
 

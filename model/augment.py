@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .losses import IGNORED
+from .labelled import IGNORED
 
 # Optical density of haematoxylin, eosin and the remainder (Ruifrok & Johnston 2001)
 STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])

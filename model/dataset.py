@@ -6,87 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 import torch
 from scipy import ndimage
 from torch import Tensor
 
-from annotations import SlidePlane, read_outlines
 from annotations.errors import CohortError
-from annotations.outline import IGNORE, Outline
-from tiling.frame import Box, Frame
-from tiling.images import read_grey
-from tiling.masks import rasterise
+from tiling.frame import Box
 from tiling.slide import Resolution, Slide
 from tiling.tissue import TissueMask, find_tissue
 
 from .augment import augment, source_side
 from .cohort import Case
 from .config import TrainConfig
-from .losses import IGNORED
+from .labelled import IGNORED, ExpertLabels, Labels
 
 CELL_MAP_PIXELS = 16  # places to sample from are kept as cells of this many map pixels a side
-Labels = npt.NDArray[np.uint8]
-
-
-def load_outlines(case: Case, slide: Slide, config: TrainConfig) -> list[Outline]:
-    """What the expert drew on a slide; none where the case has no annotations."""
-    if case.annotations is None:
-        return []
-    plane = SlidePlane(*slide.size_level0, mpp=slide.mpp)
-    return read_outlines(case.annotations, plane=plane, rules=config.labels)
-
-
-class LabelledRegion:
-    """Where an expert has labelled: a PNG grid over the slide (255 = not), or outlines."""
-
-    def __init__(self, case: Case, slide: Slide, config: TrainConfig) -> None:
-        self._grid: Labels | None = None
-        self._cell_level0 = (1.0, 1.0)
-        self._shapes: list[shapely.Polygon] | None = None
-        if case.labelled is None:
-            return
-        if case.labelled.suffix.lower() == ".png":
-            self._grid = read_grey(case.labelled)
-            self._cell_level0 = _cell_size(self._grid.shape, slide.size_level0)
-        else:
-            plane = SlidePlane(*slide.size_level0, mpp=slide.mpp)
-            self._shapes = [o.polygon for o in read_outlines(case.labelled, plane=plane)]
-
-    def on(self, frame: Frame, box: Box) -> npt.NDArray[np.bool_]:
-        """bool [box.height, box.width]: the pixel's centre is labelled."""
-        if self._shapes is not None:
-            return rasterise(((shape, 1) for shape in self._shapes), frame, box) > 0
-        if self._grid is None:
-            return np.ones((box.height, box.width), np.bool_)
-        x, _ = frame.to_level0(np.arange(box.x, box.right) + 0.5, 0.0)  # type: ignore[arg-type]
-        _, y = frame.to_level0(0.0, np.arange(box.y, box.bottom) + 0.5)  # type: ignore[arg-type]
-        column = np.floor(np.asarray(x) / self._cell_level0[0]).astype(np.int64)
-        row = np.floor(np.asarray(y) / self._cell_level0[1]).astype(np.int64)
-        height, width = self._grid.shape
-        inside = np.ix_((row >= 0) & (row < height), (column >= 0) & (column < width))
-        out = np.zeros((box.height, box.width), np.bool_)
-        out[inside] = (
-            self._grid[
-                np.ix_(row[(row >= 0) & (row < height)], column[(column >= 0) & (column < width)])
-            ]
-            != IGNORED
-        )
-        return out
-
-
-def _cell_size(grid: tuple[int, ...], size_level0: tuple[int, int]) -> tuple[float, float]:
-    """Level-0 pixels per cell: one whole number for both axes where the sizes allow it.
-
-    A grid of 50 px cells over 2,701 px has 55 columns, the last cut short; stretching it to the
-    slide would shift every label.
-    """
-    height, width = grid
-    guess = max(1, round(max(size_level0[0] / width, size_level0[1] / height)))
-    for side in (guess, guess + 1, guess - 1):
-        if side and -(-size_level0[0] // side) == width and -(-size_level0[1] // side) == height:
-            return (float(side), float(side))
-    return (size_level0[0] / width, size_level0[1] / height)
 
 
 class LabelledSlide:
@@ -97,34 +31,17 @@ class LabelledSlide:
         self.slide = Slide.open(case.slide, Resolution(case.mpp))
         self.model_frame = self.slide.frame(config.mpp)
         self.map_frame = self.model_frame.coarser(config.network.output_stride)
-        outlines = load_outlines(case, self.slide, config)
-        self._values = [self._class_of(outline) for outline in outlines]
-        self._polygons = [outline.polygon for outline in outlines]
-        self._tree = shapely.STRtree(self._polygons)
-        self._region = LabelledRegion(case, self.slide, config)
+        self._expert = ExpertLabels(
+            case, self.slide, self.map_frame, classes=config.classes, rules=config.labels
+        )
         self.tissue: TissueMask = find_tissue(
             self.slide, self.model_frame, output_stride=config.network.output_stride
         )
         self.cells = self._cells_by_class()
 
-    def _class_of(self, outline: Outline) -> int:
-        classes = self._config.classes
-        if outline.label in classes[1:]:
-            return classes.index(outline.label)
-        return IGNORED if outline.label == IGNORE else 0
-
     def labels(self, box: Box) -> Labels:
         """Class indices over a box of map pixels, IGNORED where nobody said; uint8 [h, w]."""
-        x0, y0 = self.map_frame.to_level0(box.x, box.y)
-        x1, y1 = self.map_frame.to_level0(box.right, box.bottom)
-        near = sorted(self._tree.query(shapely.box(x0, y0, x1, y1)), key=self._paint_order)
-        shapes = [(self._polygons[i], self._values[i]) for i in near]
-        labels = rasterise(shapes, self.map_frame, box)
-        labels[~self._region.on(self.map_frame, box)] = IGNORED
-        return labels
-
-    def _paint_order(self, index: int) -> tuple[int, int]:
-        return (self._values[index], index)  # what is to be ignored covers all else
+        return self._expert.labels(box)
 
     def with_band(self, labels: Labels) -> Labels:
         """Labels with the band along class borders set to IGNORED."""
@@ -212,7 +129,9 @@ class CropSampler:
     def batches(self, first: int, count: int) -> Iterator[Batch]:
         """`count` batches from crop number `first` on, made ahead on a thread."""
         size = self._config.batch
-        with ThreadPoolExecutor(1, thread_name_prefix="extent-crops") as pool:
+        with ThreadPoolExecutor(
+            1, thread_name_prefix="extent-crops", initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
             ahead: list[Future[Batch]] = []
             for number in range(count):
                 start = first + number * size

@@ -19,7 +19,8 @@ from .checkpoint import Checkpoint, ModelCard, save_checkpoint
 from .cohort import Case
 from .config import TrainConfig
 from .dataset import Batch, CropSampler, LabelledSlide, open_cases, stack
-from .losses import IGNORED, combined
+from .labelled import IGNORED
+from .losses import combined
 from .network import Network
 from .predictor import cpu_computes_bf16
 
@@ -118,7 +119,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         self.average.update_parameters(self.network)
-        return float(loss)
+        return float(loss.detach())
 
     @torch.inference_mode()
     def validate(self, batches: Sequence[Batch]) -> tuple[float, float, float]:

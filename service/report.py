@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from model.checkpoint import ModelCard
 from model.segment import ExtentMap
 from tiling.images import write_png
 from tiling.pyramid import write_pyramid
+from tiling.quality import assess_quality
 from tiling.rawplanes import disk_errors
 from tiling.slide import Slide
 
+from .convert import ORIGIN
 from .lesions import Lesion, find_lesions, lesion_features
 from .overlay import draw_overlay
 
@@ -99,16 +101,18 @@ def write_result(
     )
     key = f"{facts.slide_digest} {facts.model_digest} {threshold!r}"
     features = lesion_features(lesions, extent_map.classes[extent_map.foreground], key)
+    collection = {**to_feature_collection(features), ORIGIN: [0.0, 0.0]}
     with disk_errors(folder / OUTLINE_FILE):
-        text = geojson_text(to_feature_collection(features))
-        (folder / OUTLINE_FILE).write_text(text, encoding="utf-8")
+        (folder / OUTLINE_FILE).write_bytes(geojson_text(collection).encode())
     progress("overlay", 0.0)
-    measures = _measures(slide, extent_map, lesions)
+    measures = _measures(extent_map, lesions)
     overlay = draw_overlay(
         slide, extent_map, lesions, threshold=threshold, caption=_caption(measures, len(lesions))
     )
     with disk_errors(folder / OVERLAY_FILE):
         write_png(folder / OVERLAY_FILE, overlay)
+    progress("overlay", 0.5)
+    quality = assess_quality(slide, extent_map.tissue)
     progress("overlay", 1.0)
     summary: dict[str, object] = {
         "slide": slide.name,
@@ -117,6 +121,7 @@ def write_result(
         "threshold": threshold,
         **measures,
         "regions": [lesion.as_row() for lesion in lesions],
+        "quality": asdict(quality),
         "map": _placement(extent_map),
         "seconds": round(facts.elapsed(), 3),
         "provenance": _provenance(folder, [*maps, OUTLINE_FILE, OVERLAY_FILE], facts),
@@ -164,7 +169,7 @@ def map_files(classes: Sequence[str], foreground: int) -> dict[int, str]:
     return names
 
 
-def _measures(slide: Slide, extent_map: ExtentMap, lesions: Sequence[Lesion]) -> dict[str, float]:
+def _measures(extent_map: ExtentMap, lesions: Sequence[Lesion]) -> dict[str, float]:
     """The headline figures. Map pixels may stick out of the slide, so a fraction is capped at 1."""
     tumour = math.fsum(lesion.area_mm2 for lesion in lesions)
     tissue = extent_map.tissue.area_mm2

@@ -1,20 +1,29 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiling.frame import Box, Frame
-from tiling.grid import TissueMask, plan_windows
+from tiling.frame import Frame
+from tiling.grid import plan_windows
+from tiling.tissue import TissueMask
 
 
 def frame_of(width: int, height: int) -> Frame:
     return Frame((3.5, -2.0), (15.83, 15.83), (4.0, 4.0), width, height)
 
 
-def mask_of(frame: Frame, factor: int, seed: int, share: float) -> TissueMask:
+def all_tissue(frame: Frame, factor: int) -> TissueMask:
     coarse = frame.coarser(factor)
-    random = np.random.default_rng(seed)
-    return TissueMask(random.random((coarse.height, coarse.width)) < share, factor)
+    mask = np.ones((coarse.height, coarse.width), bool)
+    return TissueMask(coarse, factor, mask, (float(coarse.width), float(coarse.height)))
+
+
+def mask_of(frame: Frame, factor: int, seed: int, share: float) -> TissueMask:
+    full = all_tissue(frame, factor)
+    drawn = np.random.default_rng(seed).random(full.mask.shape) < share
+    return replace(full, mask=drawn)
 
 
 cases = {
@@ -44,7 +53,7 @@ def test_windows_cover_the_tissue_once_and_nothing_else(
     tissue = mask_of(frame, factor, seed, share)
     windows = plan_windows(frame, tissue, write_side=write_side, halo=halo, stride=stride)
 
-    full = np.kron(tissue.pixels, np.ones((factor, factor), bool))[:height, :width]
+    full = np.kron(tissue.mask, np.ones((factor, factor), bool))[:height, :width]
     times_written = np.zeros((height, width), int)
     for window in windows:
         write, read = window.write, window.read
@@ -66,40 +75,19 @@ def test_windows_cover_the_tissue_once_and_nothing_else(
 
 def test_tissue_pixels_that_stick_out_of_the_frame_need_no_windows_there() -> None:
     frame = frame_of(33, 8)
-    tissue = TissueMask(np.ones((1, 5), bool), 8)
+    tissue = all_tissue(frame, 8)
     windows = plan_windows(frame, tissue, write_side=4, halo=0, stride=4)
     assert max(w.write.x for w in windows) == 32
 
 
-@given(
-    width=st.integers(1, 40),
-    height=st.integers(1, 40),
-    factor=st.integers(1, 9),
-    x=st.integers(-20, 50),
-    y=st.integers(-20, 50),
-    side=st.integers(0, 30),
-)
-def test_mask_at_the_frames_resolution(
-    width: int, height: int, factor: int, x: int, y: int, side: int
-) -> None:
-    frame = frame_of(width, height)
-    tissue = mask_of(frame, factor, 1, 0.5)
-    found = tissue.on(frame, Box(x, y, side, side + 1))
-    assert found.shape == (side + 1, side)
-    for (row, column), value in np.ndenumerate(found):
-        i, j = y + row, x + column
-        inside = 0 <= i < height and 0 <= j < width
-        assert value == (inside and tissue.pixels[i // factor, j // factor])
-
-
 def test_refuses_a_mask_of_another_frame() -> None:
-    tissue = TissueMask(np.ones((3, 3), bool), 4)
+    tissue = all_tissue(frame_of(12, 12), 4)
     with pytest.raises(ValueError, match="does not cover"):
         plan_windows(frame_of(13, 12), tissue, write_side=4, halo=0, stride=4)
 
 
 @pytest.mark.parametrize(("write_side", "halo", "stride"), [(0, 0, 1), (4, -1, 1), (4, 0, 0)])
 def test_refuses_impossible_sizes(write_side: int, halo: int, stride: int) -> None:
-    tissue = TissueMask(np.ones((3, 3), bool), 4)
+    tissue = all_tissue(frame_of(12, 12), 4)
     with pytest.raises(ValueError, match="no windows"):
         plan_windows(frame_of(12, 12), tissue, write_side=write_side, halo=halo, stride=stride)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiling.frame import Box, Frame
+from tiling.tissue import TissueMask
 
 
 @dataclass(frozen=True)
@@ -18,30 +19,6 @@ class Window:
 
     read: Box
     write: Box
-
-
-@dataclass(frozen=True)
-class TissueMask:
-    """Where tissue is: `pixels` bool [h, w]; pixel (i, j) covers `factor` x `factor` of a frame's.
-
-    Made on `frame.coarser(factor)`: x from i * factor to (i + 1) * factor, y likewise.
-    """
-
-    pixels: NDArray[np.bool_]
-    factor: int
-
-    def on(self, frame: Frame, box: Box) -> NDArray[np.bool_]:
-        """The mask at the frame's own resolution, bool [box.height, box.width]; no tissue outside.
-
-        `frame` is the one that the mask was made for; `box` is in its pixels.
-        """
-        inside = box.intersection(frame.box)
-        values = np.zeros((box.height, box.width), np.bool_)
-        rows = np.arange(inside.y, inside.bottom) // self.factor
-        columns = np.arange(inside.x, inside.right) // self.factor
-        y, x = inside.y - box.y, inside.x - box.x
-        values[y : y + inside.height, x : x + inside.width] = self.pixels[np.ix_(rows, columns)]
-        return values
 
 
 def round_up(value: int, step: int) -> int:
@@ -61,13 +38,13 @@ def plan_windows(
     if min(stride, write_side) < 1 or halo < 0:
         raise ValueError(f"no windows of side {write_side}, halo {halo}, stride {stride}")
     expected = frame.coarser(tissue.factor)
-    if tissue.pixels.shape != (expected.height, expected.width):
+    if tissue.mask.shape != (expected.height, expected.width):
         raise ValueError(
-            f"a tissue mask of {tissue.pixels.shape} does not cover {frame.width} x {frame.height}"
+            f"a tissue mask of {tissue.mask.shape} does not cover {frame.width} x {frame.height}"
             f" pixels at a factor of {tissue.factor}"
         )
     side, margin = round_up(write_side, stride), round_up(halo, stride)
-    needed = _any_within(tissue.pixels, tissue.factor, side, frame.height)
+    needed = _any_within(tissue.mask, tissue.factor, side, frame.height)
     needed = _any_within(needed.T, tissue.factor, side, frame.width).T
     boxes = (Box(int(x) * side, int(y) * side, side, side) for y, x in np.argwhere(needed))
     return [Window(box.padded(margin), box) for box in boxes]

@@ -20,3 +20,33 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set EXTENT_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint with random weights whose maps vary around the threshold; 4 µm/px."""
+    return write_random_model(tmp_path_factory.mktemp("model") / "random.safetensors")
+
+
+def write_random_model(path: Path, *, mpp: float = 4.0, seed: int = 0) -> Path:
+    """An untrained network, its head scaled so that probabilities lie on both sides of 0.5."""
+    import torch
+
+    from model.checkpoint import ModelCard, save_checkpoint
+    from model.network import Network, NetworkConfig
+
+    torch.manual_seed(seed)
+    network = Network(NetworkConfig(widths=(8, 16, 16), convolutions=(1, 1, 1), output_stride=4))
+    network.eval()
+    low = torch.tensor([150.0, 90.0, 130.0]).reshape(1, 3, 1, 1)  # from purple to pale pink
+    coarse = low + torch.rand(8, 1, 16, 16) * 100 + torch.rand(8, 3, 16, 16) * 20
+    stained = torch.nn.functional.interpolate(coarse, scale_factor=16.0, mode="bilinear")
+    with torch.no_grad():
+        logits = network(stained)
+        network.head.weight *= 2 / (logits[:, 1] - logits[:, 0]).std()
+        network.head.bias -= network(stained).mean((0, 2, 3))
+    card = ModelCard(
+        name=path.stem, network=network.config, classes=("other", "tumour"), foreground=1, mpp=mpp
+    )
+    save_checkpoint(path, card, network)
+    return path

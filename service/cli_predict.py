@@ -1,0 +1,155 @@
+"""`extent predict`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from annotations.errors import ResolutionError, UsageError
+
+if TYPE_CHECKING:
+    from tiling.slide import Resolution
+
+    from .predict import Request
+    from .tasks import SlideOutcome
+
+Slides = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SLIDE|FOLDER|LIST...",
+        help="Slides, folders of slides, DICOM folders, lists (.txt, a path a line) or cohorts "
+        "(.csv with a column `slide`).",
+    ),
+]
+Model = Annotated[str, typer.Option(help="A checkpoint file, or the name of a shipped model.")]
+Out = Annotated[Path, typer.Option(help="The folder for the results.")]
+Mpp = Annotated[
+    float | None,
+    typer.Option(help="µm per pixel of the finest level, where a slide does not say."),
+]
+ForceMpp = Annotated[bool, typer.Option("--force-mpp", help="Let --mpp override the slides.")]
+Window = Annotated[
+    int | None,
+    typer.Option(min=1, help="Side of what is computed at a time, in the model's pixels [1024]."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Runtime = Annotated[Literal["auto", "torch", "openvino"], typer.Option(help="What computes.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(help="auto is bf16 where the processor computes in it."),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(help="Probability above which a place is tumour; by default the model's own."),
+]
+MinRegion = Annotated[
+    float, typer.Option("--min-region-mm2", help="Leave out regions smaller than this.")
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="A Dask scheduler to work on; beyond this machine only tls://."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Slides worked on at once [one for every four cores]."),
+]
+
+
+def predict(
+    slides: Slides,
+    model: Model,
+    out: Out,
+    mpp: Mpp = None,
+    force_mpp: ForceMpp = False,
+    window: Window = None,
+    device: Device = "auto",
+    runtime: Runtime = "auto",
+    precision: Precision = "auto",
+    threshold: Threshold = None,
+    min_region_mm2: MinRegion = 0.0,
+    cluster: Cluster = None,
+    workers: Workers = None,
+) -> None:
+    """Map the tumour's extent on slides.
+
+    Each slide's result is written to OUT/<name>/, as a whole or not at all, and a row to
+    OUT/slides.csv. The same command run again goes on where it was stopped and leaves finished
+    slides alone. Exit code: 0 all done, 1 some slides failed, 2 wrong usage.
+    """
+    from .inputs import find_slides
+    from .predict import Request
+    from .tasks import Settings
+
+    settings = Settings(
+        device=device,
+        runtime=runtime,
+        precision=precision,
+        window=window,
+        threshold=threshold,
+        min_region_mm2=min_region_mm2,
+    )
+    request = Request(
+        find_slides(slides), model, out, settings, _resolution(mpp, force_mpp), cluster, workers
+    )
+    raise typer.Exit(_run(request))
+
+
+def _resolution(mpp: float | None, force: bool) -> "Resolution":
+    from tiling.slide import Resolution
+
+    if force and mpp is None:
+        raise UsageError("--force-mpp needs --mpp")
+    try:
+        return Resolution(mpp, force)
+    except ResolutionError as error:
+        raise UsageError(str(error)) from None
+
+
+def _run(request: "Request") -> int:
+    """Do the batch on this terminal; returns the exit code."""
+    from .interrupts import Interrupted, stoppable
+    from .predict import predict as predict_batch
+    from .progress import display_for
+
+    console = Console()
+    try:
+        with stoppable():
+            result = predict_batch(request, display_for(console, len(request.slides)))
+    except Interrupted as stop:
+        _complain(
+            f"stopped by {stop}. Finished slides are in {request.out}; "
+            "run the same command again and it goes on where it stopped"
+        )
+        return stop.exit_code
+    _print_table(console, request.out, result.outcomes)
+    for outcome in result.failed:
+        _complain(f"{outcome.name} failed: {outcome.reason}")
+    if result.table_error:
+        _complain(f"slides.csv is not up to date: {result.table_error}")
+    return 1 if result.failed or result.table_error else 0
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"extent: {text}", err=True)
+
+
+def _print_table(console: Console, out: Path, outcomes: Sequence["SlideOutcome"]) -> None:
+    """Where the pictures are, and the areas."""
+    from .results import OVERLAY_FILE
+
+    rows = [
+        (outcome.name, f"{outcome.tumour_area_mm2:.4g}", str(out / outcome.name / OVERLAY_FILE))
+        for outcome in outcomes
+        if outcome.tumour_area_mm2 is not None
+    ]
+    if not rows:
+        return
+    rows.insert(0, ("slide", "tumour mm²", "picture"))
+    name, area = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for row in rows:
+        line = f"{row[0]:<{name}}  {row[1]:>{area}}  {row[2]}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,32 @@
+"""What a person reads when a slide fails."""
+
+import errno
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+from annotations.errors import ExtentError
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def reason_of(error: Exception, log: Path) -> str:
+    """One line on why something failed, and the way out.
+
+    Errors that nobody foresaw leave their traceback in the file `log`, which the line names.
+    """
+    if isinstance(error, ExtentError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory; try fewer --workers or a smaller --window"
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return "the disk is full. What is finished stays; free some space and run again."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    kept = "its details could not be kept"
+    with suppress(OSError):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        kept = f"details are in {log}"
+    said = " ".join(str(error).split())[:200]
+    return f"unexpected {type(error).__name__}: {said}; {kept}"

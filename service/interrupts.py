@@ -1,0 +1,36 @@
+"""Ctrl-C and SIGTERM as one exception, raised once."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """The user or the system asked the command to stop."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.exit_code = 128 + signum
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise Interrupted on the first signal; further ones are ignored, so that closing is whole.
+
+    For the main thread.
+    """
+
+    def stop(signum: int, _: FrameType | None) -> None:
+        for known in SIGNALS:
+            signal.signal(known, signal.SIG_IGN)
+        raise Interrupted(signum)
+
+    before = {known: signal.signal(known, stop) for known in SIGNALS}
+    try:
+        yield
+    finally:
+        for known, handler in before.items():
+            signal.signal(known, handler)

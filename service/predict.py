@@ -1,0 +1,114 @@
+"""The batch behind `extent predict`: slides in, an output folder of results."""
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annotations.errors import ExtentError, ResultError
+from tiling.slide import Resolution
+
+from .batch import Batch, Task
+from .cluster import Share, available_cores, connected, embedded
+from .inputs import SlideInput
+from .progress import Display
+from .results import SlideTable, claimed
+from .tasks import Model, Settings, SlideJob, SlideOutcome, predict_slide, settle
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+@dataclass(frozen=True)
+class Request:
+    """A batch as it was asked for.
+
+    `model` is a path or a shipped model's name; `cluster` the address of a Dask cluster, None for
+    one of this batch's own with `workers` processes (None: what suits the machine).
+    """
+
+    slides: Sequence[SlideInput]
+    model: str
+    out: Path
+    settings: Settings
+    resolution: Resolution
+    cluster: str | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Outcomes in the order asked for; `table_error` says why slides.csv is not up to date."""
+
+    outcomes: tuple[SlideOutcome, ...]
+    table_error: str = ""
+
+    @property
+    def failed(self) -> tuple[SlideOutcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.status == "failed")
+
+
+def predict(request: Request, display: Display, *, task: Task = predict_slide) -> BatchResult:
+    """Map all slides, each published as soon as it is done.
+
+    Raises:
+        UsageError: model or settings make no sense. CheckpointError: the model is not usable.
+        ResultError: the output folder is busy or not writable.
+        ExtentError: the cluster cannot be reached, or went away.
+    """
+    out = request.out.absolute()
+    share = Share.of(available_cores(), len(request.slides), request.workers)
+    with claimed(out), _cluster(request, share) as client:
+        model = _settled(client, request, share)
+        jobs = [
+            SlideJob(
+                slide=replace(slide, path=slide.path.absolute()),
+                out=out,
+                model=model,
+                mpp=request.resolution.mpp,
+                force_mpp=request.resolution.force,
+                parent=None if request.cluster else os.getpid(),
+            )
+            for slide in request.slides
+        ]
+        try:
+            return _recorded(Batch(client, jobs, hear=display.update, task=task), out, display)
+        except OSError as error:
+            raise ExtentError(
+                f"the cluster went away ({error}); what is finished stays in {out}, "
+                "the same command goes on from there"
+            ) from error
+
+
+def _cluster(request: Request, share: Share) -> "AbstractContextManager[Client]":
+    return connected(request.cluster) if request.cluster else embedded(share)
+
+
+def _settled(client: "Client", request: Request, share: Share) -> Model:
+    """Have a worker check model and settings before any slide is touched."""
+    path = Path(request.model)
+    named = str(path.absolute()) if path.is_file() else request.model
+    settings = replace(request.settings, threads=0 if request.cluster else share.threads)
+    model = client.submit(settle, named, settings, pure=False).result()
+    if not isinstance(model, Model):
+        raise ExtentError(
+            f"the cluster answered with {type(model).__name__}; is it another Extent?"
+        )
+    return model
+
+
+def _recorded(batch: Batch, out: Path, display: Display) -> BatchResult:
+    table, table_error = SlideTable(out), ""
+    outcomes = []
+    with display.shown():
+        for outcome in batch.outcomes():
+            outcomes.append(outcome)
+            display.finished(outcome)
+            try:
+                table.record(outcome)
+            except ResultError as error:
+                table_error = str(error)
+    order = {job.slide.name: number for number, job in enumerate(batch.jobs)}
+    return BatchResult(tuple(sorted(outcomes, key=lambda o: order[o.name])), table_error)

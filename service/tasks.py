@@ -1,0 +1,124 @@
+"""What passes between the process that runs a batch and the workers that do a slide each.
+
+Light to import: the batch's own process never needs torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from .inputs import SlideInput
+
+Status = Literal["done", "unchanged", "failed"]
+PHASES = ("reading", "canvas", "pyramid", "tracing", "overlay", "publishing")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How maps are made, beside slide and model.
+
+    `device`, `runtime`, `precision` may be `auto` until a worker has settled them, and `window`
+    (model pixels) and `threshold` None for the defaults. `threads` does not change values.
+    """
+
+    device: str = "auto"
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int = 0
+    window: int | None = None
+    threshold: float | None = None
+    min_region_mm2: float = 0.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checkpoint file, the SHA-256 of its bytes, and settings that are all settled for it."""
+
+    path: Path
+    name: str
+    digest: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class SlideJob:
+    """One slide to be mapped into `out`.
+
+    `mpp` fills a missing level-0 µm/px, or overrides the file's with `force_mpp`. `parent` is the
+    process a worker must not outlive; None on clusters that others run.
+    """
+
+    slide: SlideInput
+    out: Path
+    model: Model
+    mpp: float | None = None
+    force_mpp: bool = False
+    parent: int | None = None
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """What the result depends on beside slide and model; JSON values."""
+        values = asdict(self.model.settings)
+        del values["threads"]
+        values["device"] = str(values["device"]).partition(":")[0]
+        return values | {"mpp": self.mpp, "force_mpp": self.force_mpp}
+
+
+@dataclass(frozen=True)
+class Update:
+    """How far a slide is: `done` of `total` in one of PHASES."""
+
+    name: str
+    phase: str
+    done: int = 0
+    total: int = 0
+
+    @classmethod
+    def from_message(cls, message: Mapping[str, object]) -> "Update":
+        """Back from `asdict`, which is what travels."""
+        return cls(
+            str(message["name"]),
+            str(message["phase"]),
+            int(str(message["done"])),
+            int(str(message["total"])),
+        )
+
+
+@dataclass(frozen=True)
+class SlideOutcome:
+    """How a slide ended. Areas are None where it failed; `reason` says why, or what was noted."""
+
+    name: str
+    status: Status
+    reason: str = ""
+    tumour_area_mm2: float | None = None
+    tissue_area_mm2: float | None = None
+    seconds: float = 0.0
+
+
+def topic_of(out: Path) -> str:
+    """The Dask topic on which a batch's workers report."""
+    return f"extent-progress {out}"
+
+
+def settle(model: str, settings: Settings) -> Model:
+    """Check a model (a path or a shipped name) and settings: a batch's first task.
+
+    Raises:
+        CheckpointError: not a usable model.
+        UsageError: no such model, or settings that make no sense on the worker.
+    """
+    from .worker import settled
+
+    return settled(model, settings)
+
+
+def predict_slide(job: SlideJob) -> SlideOutcome:
+    """Map one slide on a Dask worker, which hears of the progress; never raises for the slide."""
+    from distributed import get_worker
+
+    from .worker import work
+
+    worker = get_worker()
+    return work(job, lambda update: worker.log_event(topic_of(job.out), asdict(update)))

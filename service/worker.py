@@ -1,0 +1,202 @@
+"""One slide from file to published result, in a process that may die.
+
+What is heavy to import (torch, OpenVINO) is imported where it is used, so that a batch whose
+slides are all finished or broken is quick to say so.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache, partial
+from hashlib import sha256
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from annotations.errors import CheckpointError, UsageError
+from tiling.slide import Resolution, Slide, slide_digest
+
+from . import process
+from .failures import reason_of
+from .results import Fingerprint, ResultPlace, read_summary, what_changed
+from .tasks import Model, Settings, SlideJob, SlideOutcome, Status, Update
+from .versions import library_versions
+
+if TYPE_CHECKING:
+    from model.checkpoint import Checkpoint
+    from model.predictor import Execution, Predictor
+
+Say = Callable[[Update], None]
+PERCENT = 100  # shares of a phase are told in whole percents
+SECONDS_BETWEEN_UPDATES = 0.2
+_one_slide_at_a_time = Lock()  # a predictor serves one thread
+
+
+def settled(model: str, settings: Settings) -> Model:
+    """What `tasks.settle` promises."""
+    from model.checkpoint import find_checkpoint, load_checkpoint
+    from model.predictor import resolved
+    from model.segment import WRITE_SIDE, window_sides
+
+    from .report import ReportOptions
+
+    try:
+        path = find_checkpoint(model)
+    except CheckpointError as error:
+        raise UsageError(f"--model {error}") from None
+    options = ReportOptions(settings.threshold, settings.min_region_mm2)
+    execution = resolved(_execution(settings))
+    checkpoint = load_checkpoint(path)
+    card = checkpoint.card
+    exact = replace(
+        settings,
+        device=execution.device,
+        runtime=execution.runtime,
+        precision=execution.precision,
+        window=window_sides(card.network, settings.window or WRITE_SIDE)[0],
+        threshold=card.threshold if options.threshold is None else options.threshold,
+    )
+    return Model(path, card.name, checkpoint.digest, exact)
+
+
+def work(job: SlideJob, say: Say) -> SlideOutcome:
+    """Map a slide; whatever goes wrong with it becomes the outcome's reason."""
+    if job.parent is not None:
+        process.die_with(job.parent)
+    started = time.monotonic()
+    place = ResultPlace(job.out, job.slide.name)
+    with _one_slide_at_a_time:
+        process.forget_peak_memory()
+        try:
+            with place.locked():
+                outcome = _SlideWork(job, place, Throttle(say), started).run()
+        except Exception as error:  # the rest of the batch goes on, whatever it is
+            outcome = SlideOutcome(job.slide.name, "failed", reason_of(error, place.log))
+    return replace(outcome, seconds=round(time.monotonic() - started, 3))
+
+
+class Throttle:
+    """Passes updates on: every new phase and every end, of the rest a few a second."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._phase = ""
+        self._last = 0.0
+
+    def __call__(self, update: Update) -> None:
+        now = time.monotonic()
+        if (
+            update.phase != self._phase
+            or (update.total and update.done == update.total)
+            or now >= self._last + SECONDS_BETWEEN_UPDATES
+        ):
+            self._phase, self._last = update.phase, now
+            self._say(update)
+
+
+class _SlideWork:
+    """One slide under way; its work folder is locked."""
+
+    def __init__(self, job: SlideJob, place: ResultPlace, say: Say, started: float) -> None:
+        self._job, self._place, self._say, self._started = job, place, say, started
+        self._settings = job.model.settings
+
+    def run(self) -> SlideOutcome:
+        job, place = self._job, self._place
+        self._phase("reading")
+        place.check_replaceable()
+        with Slide.open(job.slide.path, self._resolution()) as slide:
+            wanted = Fingerprint(slide_digest(slide.path), job.model.digest, job.parameters)
+            note = ""
+            if place.folder.exists():
+                changed = what_changed(place.folder, wanted)
+                if changed is None:
+                    place.clear()
+                    found = read_summary(place.folder) or {}
+                    return self._outcome("unchanged", "finished by an earlier run", found)
+                note = f"computed again: {changed}"
+            summary = self._make(slide, wanted)
+        self._phase("publishing")
+        place.publish()
+        return self._outcome("done", note, summary)
+
+    def _resolution(self) -> Resolution:
+        """A cohort's word on one slide comes before the command's on all, unless that is forced."""
+        job = self._job
+        if job.force_mpp or job.slide.mpp is None:
+            return Resolution(job.mpp, job.force_mpp)
+        return Resolution(job.slide.mpp)
+
+    def _make(self, slide: Slide, wanted: Fingerprint) -> Mapping[str, object]:
+        """Write the unfinished result, going on with the canvas that an earlier try left."""
+        from model.segment import WRITE_SIDE, segment
+
+        from .report import ReportOptions, RunFacts, write_result
+
+        checkpoint, predictor = _loaded(self._job.model)
+        extent_map = segment(
+            slide,
+            checkpoint,
+            predictor,
+            work=self._place.canvas,
+            key=_canvas_key(wanted, predictor.describe),
+            write_side=self._settings.window or WRITE_SIDE,
+            progress=partial(self._phase, "canvas"),
+        )
+        facts = RunFacts(
+            slide_digest=wanted.slide,
+            model_digest=wanted.model,
+            elapsed=lambda: time.monotonic() - self._started,
+            parameters=wanted.parameters,
+            versions=library_versions() | {"predictor": predictor.describe},
+            run={"map_peak_memory_mb": round(process.peak_memory_bytes() / 1e6)},
+        )
+        with extent_map.canvas:
+            return write_result(
+                self._place.begin(),
+                slide,
+                extent_map,
+                card=checkpoint.card,
+                facts=facts,
+                options=ReportOptions(self._settings.threshold, self._settings.min_region_mm2),
+                progress=lambda phase, share: self._phase(phase, int(share * PERCENT), PERCENT),
+            )
+
+    def _phase(self, phase: str, done: int = 0, total: int = 0) -> None:
+        self._say(Update(self._job.slide.name, phase, done, total))
+
+    def _outcome(self, status: Status, reason: str, summary: Mapping[str, object]) -> SlideOutcome:
+        areas = (summary.get(key) for key in ("tumour_area_mm2", "tissue_area_mm2"))
+        tumour, tissue = (float(v) if isinstance(v, int | float) else None for v in areas)
+        return SlideOutcome(self._job.slide.name, status, reason, tumour, tissue)
+
+
+def _canvas_key(wanted: Fingerprint, computed_by: str) -> str:
+    """What the map's values depend on; not what is decided on them afterwards."""
+    later = ("threshold", "min_region_mm2")
+    parameters = sorted((k, v) for k, v in wanted.parameters.items() if k not in later)
+    text = repr((wanted.slide, wanted.model, parameters, computed_by))
+    return sha256(text.encode()).hexdigest()
+
+
+def _execution(settings: Settings) -> "Execution":
+    from model.predictor import Execution
+
+    return Execution(settings.device, settings.runtime, settings.precision, settings.threads)
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: Model) -> "tuple[Checkpoint, Predictor]":
+    """The model ready to run: once in a process.
+
+    Raises:
+        CheckpointError: the file is no longer the one that the batch began with.
+    """
+    from model.checkpoint import load_checkpoint
+    from model.predictor import load_predictor
+    from model.segment import WRITE_SIDE, window_sides
+
+    checkpoint = load_checkpoint(model.path)
+    if checkpoint.digest != model.digest:
+        raise CheckpointError(f"{model.path.name}: the file has changed since the batch began")
+    _, side = window_sides(checkpoint.card.network, model.settings.window or WRITE_SIDE)
+    return checkpoint, load_predictor(checkpoint, _execution(model.settings), side)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -57,6 +57,7 @@ def fill(folder: Path, boxes: list[Box]) -> None:
             canvas.write(box, content(box))
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     seed=st.integers(0, 9999),
     box=st.builds(

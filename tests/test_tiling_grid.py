@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiling.frame import Frame
@@ -38,6 +38,7 @@ cases = {
 }
 
 
+@settings(deadline=None, max_examples=50)
 @given(**cases)
 def test_windows_cover_the_tissue_once_and_nothing_else(
     width: int,

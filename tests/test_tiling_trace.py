@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -51,6 +52,7 @@ def maps(draw: st.DrawFn) -> Map:
     )
 
 
+@settings(deadline=None, max_examples=50)
 @given(values=maps())
 def test_polygons_are_what_gdal_traces_at_once(values: Map) -> None:
     mask = (values >= 128).astype(np.uint8)
@@ -65,6 +67,7 @@ def test_polygons_are_what_gdal_traces_at_once(values: Map) -> None:
     assert found == {shapely.normalize(polygon).wkb for polygon in expected}
 
 
+@settings(deadline=None, max_examples=50)
 @given(values=maps(), block=st.integers(1, 45))
 def test_blocks_leave_no_trace(values: Map, block: int) -> None:
     whole = trace_regions(reader(values), size(values), 0.5, block=1000)
@@ -75,6 +78,7 @@ def test_blocks_leave_no_trace(values: Map, block: int) -> None:
     ]
 
 
+@settings(deadline=None, max_examples=50)
 @given(values=maps(), block=st.integers(1, 45))
 def test_regions_are_exact_valid_and_in_order(values: Map, block: int) -> None:
     regions = trace_regions(reader(values), size(values), 0.5, block=block)
@@ -134,6 +138,34 @@ def test_small_regions_can_be_left_out() -> None:
     assert trace_regions(reader(values), (9, 9), 0.5, least_area_px=9) == []
 
 
+@settings(deadline=None, max_examples=50)
+@given(values=maps(), block=st.integers(1, 45), least=st.integers(2, 30))
+def test_small_regions_are_left_out_whatever_the_blocks(
+    values: Map, block: int, least: int
+) -> None:
+    every = trace_regions(reader(values), size(values), 0.5)
+    some = trace_regions(reader(values), size(values), 0.5, least_area_px=least, block=block)
+    assert some == [region for region in every if region.area_px >= least]
+
+
+def test_memory_does_not_grow_with_the_map() -> None:
+    def read(box: Box) -> Map:
+        values = np.zeros((box.height, box.width), np.uint8)
+        values[::100, ::100] = 255  # specks, which are left out
+        if (box.x, box.y) == (256, 256):
+            values[20:150, 20:220] = 200
+        return values
+
+    peaks = []
+    for side in (1000, 4000):
+        tracemalloc.start()
+        (region,) = trace_regions(read, (side, side), 0.5, block=256, least_area_px=2)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert region.area_px == 130 * 200
+    assert peaks[1] < peaks[0] + 2**19
+
+
 def test_progress_counts_to_the_end() -> None:
     heard: list[tuple[int, int]] = []
     values = np.zeros((20, 30), np.uint8)
@@ -144,6 +176,7 @@ def test_progress_counts_to_the_end() -> None:
     assert heard[-1][0] == heard[-1][1]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.floats(-0.5, 1.5))
 def test_the_first_value_above_a_threshold(threshold: float) -> None:
     first = first_value_above(threshold)
@@ -157,7 +190,7 @@ def test_values_at_the_threshold_are_not_above(threshold: float, first: int) -> 
     assert first_value_above(threshold) == first
 
 
-@settings(max_examples=50)
+@settings(deadline=None, max_examples=50)
 @given(
     values=maps(),
     downsample=st.floats(0.3, 60),
@@ -179,6 +212,7 @@ def test_level0_polygons_are_valid_and_keep_their_area(
         assert painted.sum() == region.area_px
 
 
+@settings(deadline=None, max_examples=50)
 @given(values=maps(), x=st.floats(0.1, 9), y=st.floats(0.1, 9))
 def test_diameter_and_inside_point(values: Map, x: float, y: float) -> None:
     for region in trace_regions(reader(values), size(values), 0.5)[:5]:

@@ -9,14 +9,14 @@ from scipy import ndimage
 from scipy.sparse import coo_matrix, csgraph
 
 from tiling.frame import Box
-from tiling.rings import NE, NW, SE, SW, Corners, Integers
+from tiling.rings import NE, NW, SE, SW, Compact, Corners, Integers
 
 # What lies around a corner, as a number: the sum of 1 << quadrant over the pixels that are inside.
 _AROUND = np.arange(16)
 _INSIDE = (_AROUND[:, None] >> np.arange(4)) & 1
 _CONVEX = _INSIDE.sum(axis=1) == 1
 _TURNS = _CONVEX | (_INSIDE.sum(axis=1) == 3)
-_QUADRANT = np.where(_CONVEX, _INSIDE.argmax(axis=1), _INSIDE.argmin(axis=1))
+_QUADRANT = np.where(_CONVEX, _INSIDE.argmax(axis=1), _INSIDE.argmin(axis=1)).astype(np.uint8)
 # A pixel that is inside: the odd one out itself, or the one opposite to it.
 _MEMBER = np.where(_CONVEX, _QUADRANT, 3 - _QUADRANT)
 _FALLING, _RISING = 1 << NW | 1 << SE, 1 << NE | 1 << SW
@@ -39,9 +39,17 @@ class _Found:
     area: list[Integers] = field(default_factory=lambda: [np.zeros(1, np.int64)])
     value_sum: list[Integers] = field(default_factory=lambda: [np.zeros(1, np.int64)])
     joins: list[Integers] = field(default_factory=lambda: [np.zeros((2, 0), np.int64)])
-    turns: list[Integers] = field(default_factory=lambda: [np.zeros((4, 0), np.int64)])
-    crossings: list[Integers] = field(default_factory=lambda: [np.zeros((5, 0), np.int64)])
+    turns: list[Compact] = field(default_factory=lambda: [np.zeros((4, 0), np.int32)])
+    crossings: list[Compact] = field(default_factory=lambda: [np.zeros((5, 0), np.int32)])
     labels: int = 0
+
+    def add(self, numbers: NDArray[np.int32], area: Integers, value_sum: Integers) -> Integers:
+        """Note a block's regions; its numbers as labels."""
+        self.area.append(area)
+        self.value_sum.append(value_sum)
+        labels = np.where(numbers, numbers + np.int64(self.labels), 0)
+        self.labels += len(area)
+        return labels
 
 
 def find_regions(
@@ -49,11 +57,14 @@ def find_regions(
     size: tuple[int, int],
     least: int,
     block: int,
+    least_area: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Regions:
-    """Regions where values are at least `least` in a map of `size` (width, height).
+    """Regions of at least `least_area` pixels with values of at least `least` in a map.
 
-    Holds one block and two rows of the map, and what grows with the border: corners, 40 bytes each.
+    `size` is the map's width, height. Holds one block and two rows of the map, and what grows with
+    the borders: corners, 16 bytes each. Too small regions are forgotten with their block, or at
+    the end when they touch a seam: then they stay numbered, without corners.
     """
     width, height = size
     found = _Found()
@@ -71,36 +82,37 @@ def find_regions(
             above, below = below, np.zeros(width + 2, np.int64)
         labels = np.zeros((box.height + 1, box.width + 1), np.int64)
         labels[0], labels[1:, 0] = above[box.x : box.right + 1], beside
-        _label(found, labels, read, box.intersection(Box(0, 0, width, height)), least)
+        part = box.intersection(Box(0, 0, width, height))
+        if part.area:
+            numbers, area, value_sum = _label(read(part), least, least_area)
+            if len(area):
+                labels[1 : part.height + 1, 1 : part.width + 1] = found.add(
+                    numbers, area, value_sum
+                )
         below[box.x + 1 : box.right + 1] = labels[-1, 1:]
         _collect(found, labels, box)
         if progress:
             progress(number + 1, len(boxes))
-    return _joined(found)
+    return _joined(found, least_area)
 
 
 def _label(
-    found: _Found,
-    labels: Integers,
-    read: Callable[[Box], NDArray[np.uint8]],
-    box: Box,
-    least: int,
-) -> None:
-    """Number the regions in a box, sum them up; fills labels[1:, 1:] as far as the map reaches."""
-    if box.area == 0:
-        return
-    values = read(box)
+    values: NDArray[np.uint8], least: int, least_area: int
+) -> tuple[NDArray[np.int32], Integers, Integers]:
+    """Number the regions of a block: numbers [h, w] from 1, and the area and value sum of each."""
     numbers, count = ndimage.label(values >= least)
-    if count == 0:
-        return
-    flat = numbers.ravel()
-    found.area.append(np.bincount(flat)[1:])
+    inside = np.flatnonzero(numbers)
+    flat = numbers.ravel()[inside]
+    area = np.bincount(flat, minlength=count + 1)
     # Floats are exact here: a block's sum of bytes is far below 2 ** 53.
-    found.value_sum.append(np.bincount(flat, values.ravel())[1:].astype(np.int64))
-    inside = numbers > 0
-    part = labels[1 : box.height + 1, 1 : box.width + 1]
-    part[inside] = numbers[inside] + found.labels
-    found.labels += count
+    value_sum = np.bincount(flat, values.ravel()[inside], count + 1).astype(np.int64)
+    keep = area >= least_area
+    for edge in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
+        keep[edge] = True  # it may go on in the next block
+    keep[0] = False
+    if not keep[1:].all():
+        numbers = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[numbers]
+    return numbers, area[keep], value_sum[keep]
 
 
 def _collect(found: _Found, labels: Integers, box: Box) -> None:
@@ -117,41 +129,45 @@ def _collect(found: _Found, labels: Integers, box: Box) -> None:
     rows, columns = np.nonzero(_TURNS[around])
     kind = around[rows, columns].astype(np.int64)
     member = label(rows, columns, _MEMBER[kind])
-    found.turns.append(np.stack([columns + box.x, rows + box.y, kind, member]))
+    turns = np.stack([columns + box.x, rows + box.y, kind, member])
+    found.turns.append(turns.astype(np.int32))
 
     rows, columns = np.nonzero(_CROSSES[around])
     kind = around[rows, columns].astype(np.int64)
     upper = np.where(kind == _FALLING, NW, NE)
     pair = label(rows, columns, upper), label(rows, columns, 3 - upper)
-    found.crossings.append(np.stack([columns + box.x, rows + box.y, upper, *pair]))
+    crossings = np.stack([columns + box.x, rows + box.y, upper, *pair])
+    found.crossings.append(crossings.astype(np.int32))
 
     for a, b in ((labels[0, 1:], labels[1, 1:]), (labels[1:, 0], labels[1:, 1])):
         both = (a > 0) & (b > 0)
         found.joins.append(np.unique(np.stack([a[both], b[both]]), axis=1))
 
 
-def _joined(found: _Found) -> Regions:
-    """Regions joined across seams, each with its corners."""
+def _joined(found: _Found, least_area: int) -> Regions:
+    """Regions joined across seams, each that is large enough with its corners."""
     joins = np.concatenate(found.joins, axis=1)
     shape = (found.labels + 1, found.labels + 1)
     graph = coo_matrix((np.ones(joins.shape[1], np.bool_), (joins[0], joins[1])), shape)
-    count, region = csgraph.connected_components(graph, directed=False)
+    count, region = csgraph.connected_components(graph, directed=False)  # int32
     area, value_sum = np.zeros((2, count), np.int64)
     np.add.at(area, region, np.concatenate(found.area))
     np.add.at(value_sum, region, np.concatenate(found.value_sum))
 
     x, y, kind, label = np.concatenate(found.turns, axis=1)
-    turns = Corners(x, y, _QUADRANT[kind], _CONVEX[kind], region[label].astype(np.int64))
+    turns = Corners(x, y, _QUADRANT[kind], _CONVEX[kind], region[label])
     x, y, upper, label, lower_label = np.concatenate(found.crossings, axis=1)
-    one, other = region[label].astype(np.int64), region[lower_label].astype(np.int64)
+    one, other = region[label], region[lower_label]
     # Where two pixels of one region touch by a corner only, its border runs around the two pixels
     # outside: rings that touch themselves are invalid. Different regions keep their own corners.
     apart = one != other
+    quadrant = np.where(apart, upper, upper ^ 1).astype(np.uint8)
     pairs = [
-        Corners(x, y, np.where(apart, upper, upper ^ 1), apart, one),
-        Corners(x, y, np.where(apart, 3 - upper, 3 - (upper ^ 1)), apart, other),
+        Corners(x, y, quadrant, apart, one),
+        Corners(x, y, 3 - quadrant, apart, other),
     ]
-    return Regions(area, value_sum, _concatenated([turns, *pairs]))
+    kept = [part.take(area[part.region] >= least_area) for part in (turns, *pairs)]
+    return Regions(area, value_sum, _concatenated(kept))
 
 
 def _concatenated(parts: list[Corners]) -> Corners:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+Compact = NDArray[np.int32]
 
 # The four pixels around a corner; bit 0: to the right, bit 1: below.
 NW, NE, SW, SE = range(4)
@@ -13,18 +14,18 @@ NW, NE, SW, SE = range(4)
 
 @dataclass(frozen=True)
 class Corners:
-    """Where region borders turn: arrays of one length.
+    """Where region borders turn: arrays of one length, compact because a noisy map has millions.
 
     The border runs along the two outer sides of the pixel in `quadrant` (NW, NE, SW or SE of
     `x`, `y`). `convex`: that pixel is in the region and its two neighbours there are not;
     otherwise the other way round. `region` numbers the 4-connected region.
     """
 
-    x: Integers
-    y: Integers
-    quadrant: Integers
+    x: Compact
+    y: Compact
+    quadrant: NDArray[np.uint8]
     convex: NDArray[np.bool_]
-    region: Integers
+    region: Compact
 
     def take(self, index: NDArray[np.generic]) -> "Corners":
         return Corners(
@@ -40,15 +41,15 @@ class Corners:
 class Rings:
     """Closed rings one after another, without their last point, which is their first.
 
-    `xy` int64 [points, 2]; ring k is `xy[start[k]:start[k + 1]]`; `region` and `hole` say what it
+    `xy` int32 [points, 2]; ring k is `xy[start[k]:start[k + 1]]`; `region` and `hole` say what it
     is. Regions follow their numbers; in each the outer ring comes first, then its holes by first
     point. A ring begins at its topmost, then leftmost point; the region lies to its right as seen
     on screen, y pointing down, so that shapely takes outer rings as counter-clockwise.
     """
 
-    xy: Integers
+    xy: Compact
     start: Integers
-    region: Integers
+    region: Compact
     hole: NDArray[np.bool_]
 
 
@@ -58,11 +59,8 @@ def link_rings(corners: Corners) -> Rings:
     Sorted by row, corners 2k and 2k + 1 end one horizontal run of border; sorted by column, one
     vertical run. Following them in turn walks around a ring.
     """
-    width, height = (int(v.max(initial=0)) + 1 for v in (corners.x, corners.y))
-    right = corners.quadrant & 1
-    corners = corners.take(np.argsort((corners.y * width + corners.x) * 2 + right))
-    down = corners.quadrant >> 1
-    column = np.argsort((corners.x * height + corners.y) * 2 + down).astype(np.int32)
+    corners = corners.take(_sorted(corners.y, corners.x, corners.quadrant & 1))
+    column = _sorted(corners.x, corners.y, corners.quadrant >> 1).astype(np.int32)
     vertical = np.empty_like(column)
     vertical[column[0::2]], vertical[column[1::2]] = column[1::2], column[0::2]
     horizontal = np.arange(len(column), dtype=np.int32) ^ 1
@@ -79,12 +77,18 @@ def link_rings(corners: Corners) -> Rings:
     begin_of_first = np.empty(len(first), np.int64)
     begin_of_first[start[order]] = begin
     place = begin_of_first[first] + left[first] - left
-    xy = np.empty((len(first), 2), np.int64)
+    xy = np.empty((len(first), 2), np.int32)
     xy[place, 0], xy[place, 1] = corners.x, corners.y
     return Rings(xy, begin, corners.region[start[order]], hole[order])
 
 
-def _least_of_cycle(following: NDArray[np.int32]) -> NDArray[np.int32]:
+def _sorted(major: Compact, minor: Compact, last: NDArray[np.integer]) -> Integers:
+    """The order by `major`, then `minor`, then `last` (0 or 1)."""
+    width = int(minor.max(initial=0)) + 1
+    return np.argsort((major.astype(np.int64) * width + minor) * 2 + last)
+
+
+def _least_of_cycle(following: Compact) -> Compact:
     """For each element of a permutation the smallest of its cycle, by doubling steps."""
     least = np.minimum(np.arange(len(following), dtype=np.int32), following)
     jump = following[following]
@@ -95,10 +99,10 @@ def _least_of_cycle(following: NDArray[np.int32]) -> NDArray[np.int32]:
         least, jump = lower, jump[jump]
 
 
-def _steps_left(following: NDArray[np.int32], first: NDArray[np.int32]) -> NDArray[np.int64]:
+def _steps_left(following: Compact, first: Compact) -> Compact:
     """How many steps each element is from the last of its cycle, which is followed by `first`."""
     last = following == first
-    steps = np.where(last, 0, 1).astype(np.int64)
+    steps = np.where(last, 0, 1).astype(np.int32)
     jump = np.where(last, np.arange(len(following), dtype=np.int32), following)
     while True:
         further = steps[jump]

@@ -11,7 +11,7 @@ from shapely import Polygon, affinity
 
 from tiling.corners import find_regions
 from tiling.frame import Box, Frame, Pair
-from tiling.rings import Integers, Rings, link_rings
+from tiling.rings import Compact, Integers, Rings, link_rings
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,20 @@ def trace_regions(
 
     `read` gives uint8 [height, width] for a box within `size` (width, height); it is asked block
     by block, and the result is the same for any `block`. Regions that touch by a corner only are
-    apart. Regions under `least_area_px` are left out. The largest come first, those of one area by
-    bounding box, row by row. `progress` hears of blocks: done, total.
+    apart. Regions under `least_area_px` are left out and cost no memory. The largest come first,
+    those of one area by bounding box, row by row. `progress` hears of blocks: done, total.
     """
-    found = find_regions(read, size, first_value_above(threshold), block, progress)
-    corners = found.corners.take(found.area[found.corners.region] >= least_area_px)
-    if not len(corners.x):
+    found = find_regions(
+        read,
+        size,
+        least=first_value_above(threshold),
+        least_area=least_area_px,
+        block=block,
+        progress=progress,
+    )
+    if not len(found.corners.x):
         return []
-    rings = link_rings(corners)
+    rings = link_rings(found.corners)
     outer = np.flatnonzero(~rings.hole)
     numbers, bounds = rings.region[outer], _bounds(rings, outer)
     x, y, right, bottom = bounds.T
@@ -73,8 +79,8 @@ def trace_regions(
     ]
 
 
-def _bounds(rings: Rings, outer: Integers) -> Integers:
-    """Left, top, right, bottom of each region, int64 [n, 4]."""
+def _bounds(rings: Rings, outer: Integers) -> Compact:
+    """Left, top, right, bottom of each region, int32 [n, 4]."""
     start = rings.start[outer]
     low = np.minimum.reduceat(rings.xy, start, axis=0)
     return np.hstack([low, np.maximum.reduceat(rings.xy, start, axis=0)])

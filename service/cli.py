@@ -1,12 +1,17 @@
 """The command line. Each command lives in its own module and imports what is heavy when it runs."""
 
 import sys
+import warnings
+from typing import TextIO
 
 import typer
 
-from annotations.errors import ExtentError, UsageError
+from annotations.errors import ExtentError, OutlineWarning, UsageError
 
+from .cli_convert import convert
+from .cli_info import info
 from .cli_models import models
+from .cli_options import complain
 from .cli_predict import predict
 from .versions import extent_version
 
@@ -18,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (predict, models):
+for _command in (info, convert, predict, models):
     app.command()(_command)
 
 
@@ -37,12 +42,27 @@ def extent(
     """Measure how far a tumour reaches on histology slides."""
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    complain(f"note: {message}")
+
+
 def main() -> None:
     """Run `extent`: exit code 2 for wrong usage, 1 for what failed; a line, never a traceback."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", OutlineWarning)
+    warnings.showwarning = _show_warning
     try:
         app(prog_name="extent")
     except ExtentError as error:
-        typer.echo(f"extent: {error}", err=True)
+        complain(str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
 
 

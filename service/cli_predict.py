@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from annotations.errors import ResolutionError, UsageError
+from .cli_options import ForceMpp, Mpp, complain, resolution_of
 
 if TYPE_CHECKING:
-    from tiling.slide import Resolution
-
     from .predict import Request
     from .tasks import SlideOutcome
 
@@ -25,11 +23,6 @@ Slides = Annotated[
 ]
 Model = Annotated[str, typer.Option(help="A checkpoint file, or the name of a shipped model.")]
 Out = Annotated[Path, typer.Option(help="The folder for the results.")]
-Mpp = Annotated[
-    float | None,
-    typer.Option(help="µm per pixel of the finest level, where a slide does not say."),
-]
-ForceMpp = Annotated[bool, typer.Option("--force-mpp", help="Let --mpp override the slides.")]
 Window = Annotated[
     int | None,
     typer.Option(min=1, help="Side of what is computed at a time, in the model's pixels [1024]."),
@@ -93,20 +86,9 @@ def predict(
         min_region_mm2=min_region_mm2,
     )
     request = Request(
-        find_slides(slides), model, out, settings, _resolution(mpp, force_mpp), cluster, workers
+        find_slides(slides), model, out, settings, resolution_of(mpp, force_mpp), cluster, workers
     )
     raise typer.Exit(_run(request))
-
-
-def _resolution(mpp: float | None, force: bool) -> "Resolution":
-    from tiling.slide import Resolution
-
-    if force and mpp is None:
-        raise UsageError("--force-mpp needs --mpp")
-    try:
-        return Resolution(mpp, force)
-    except ResolutionError as error:
-        raise UsageError(str(error)) from None
 
 
 def _run(request: "Request") -> int:
@@ -120,21 +102,17 @@ def _run(request: "Request") -> int:
         with stoppable():
             result = predict_batch(request, display_for(console, len(request.slides)))
     except Interrupted as stop:
-        _complain(
+        complain(
             f"stopped by {stop}. Finished slides are in {request.out}; "
             "run the same command again and it goes on where it stopped"
         )
         return stop.exit_code
     _print_table(console, request.out, result.outcomes)
     for outcome in result.failed:
-        _complain(f"{outcome.name} failed: {outcome.reason}")
+        complain(f"{outcome.name} failed: {outcome.reason}")
     if result.table_error:
-        _complain(f"slides.csv is not up to date: {result.table_error}")
+        complain(f"slides.csv is not up to date: {result.table_error}")
     return 1 if result.failed or result.table_error else 0
-
-
-def _complain(text: str) -> None:
-    typer.echo(f"extent: {text}", err=True)
 
 
 def _print_table(console: Console, out: Path, outcomes: Sequence["SlideOutcome"]) -> None:

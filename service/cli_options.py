@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annotations.errors import ResolutionError, UsageError
+
+if TYPE_CHECKING:
+    from tiling.slide import Resolution
+
+Mpp = Annotated[
+    float | None,
+    typer.Option(help="µm per pixel of the finest level, where a slide does not say."),
+]
+ForceMpp = Annotated[bool, typer.Option("--force-mpp", help="Let --mpp override the slide.")]
+
+
+def resolution_of(mpp: float | None, force: bool) -> "Resolution":
+    """What the user said of the slides' µm/px.
+
+    Raises:
+        UsageError: it cannot be one.
+    """
+    from tiling.slide import Resolution
+
+    if force and mpp is None:
+        raise UsageError("--force-mpp needs --mpp")
+    try:
+        return Resolution(mpp, force)
+    except ResolutionError as error:
+        raise UsageError(str(error)) from None
+
+
+def complain(text: str) -> None:
+    """A line on stderr."""
+    typer.echo(f"extent: {text}", err=True)

@@ -15,6 +15,7 @@ from .losses import LOSSES
 from .network import NetworkConfig
 
 BACKGROUND = "background"
+SHIPPED_CONFIGS = Path(__file__).parent / "configs"
 
 
 @dataclass(frozen=True)

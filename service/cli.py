@@ -9,10 +9,12 @@ import typer
 from annotations.errors import ExtentError, OutlineWarning, UsageError
 
 from .cli_convert import convert
+from .cli_evaluate import evaluate
 from .cli_info import info
 from .cli_models import models
 from .cli_options import complain
 from .cli_predict import predict
+from .cli_train import crossvalidate, train
 from .versions import extent_version
 
 app = typer.Typer(
@@ -23,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (info, convert, predict, models):
+for _command in (info, convert, train, crossvalidate, evaluate, predict, models):
     app.command()(_command)
 
 

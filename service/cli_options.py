@@ -7,6 +7,8 @@ import typer
 from annotations.errors import ResolutionError, UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tiling.slide import Resolution
 
 Mpp = Annotated[
@@ -35,3 +37,10 @@ def resolution_of(mpp: float | None, force: bool) -> "Resolution":
 def complain(text: str) -> None:
     """A line on stderr."""
     typer.echo(f"extent: {text}", err=True)
+
+
+def say(console: "Console", *lines: str) -> None:
+    """Lines on stdout, as they are."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.file.flush()

@@ -54,7 +54,7 @@ def find_slides(arguments: Sequence[Path]) -> list[SlideInput]:
     slides = list(found.values())
     if not slides:
         raise UsageError("no slides given")
-    _check_names(slides)
+    check_names(slides)
     return slides
 
 
@@ -115,7 +115,12 @@ def _text(path: Path) -> str:
         raise CohortError(f"{path}: cannot be read as a list of slides: {error}") from error
 
 
-def _check_names(slides: Sequence[SlideInput]) -> None:
+def check_names(slides: Sequence[SlideInput]) -> None:
+    """Make sure that every slide can have a result of its own name.
+
+    Raises:
+        UsageError: two slides of one name, or a name that no result can have.
+    """
     seen: dict[str, SlideInput] = {}
     for slide in slides:
         if not slide.name or slide.name.startswith(".") or slide.name in RESERVED_NAMES:

@@ -1,0 +1,145 @@
+"""`extent train` and `extent crossvalidate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from .cli_options import say
+from .training_folder import training_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from model.config import TrainConfig
+    from model.train import TrainReport
+
+    from .training_display import TrainingDisplay
+
+CohortFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="COHORT.csv", help="Columns slide, annotations, patient (docs/train.md)."
+    ),
+]
+Out = Annotated[Path, typer.Option(help="The folder for what comes out.")]
+Config = Annotated[
+    Path | None, typer.Option(help="Settings as a TOML file, or the name of a shipped model.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal models.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")]
+Folds = Annotated[int, typer.Option(min=2, help="How many parts the patients fall into.")]
+CellUm = Annotated[float, typer.Option(help="Side in µm of the cells that figures are given for.")]
+
+
+def train(
+    cohort: CohortFile, out: Out, config: Config = None, seed: Seed = 0, resume: Resume = False
+) -> None:
+    """Train a network on a cohort of outlined slides; writes OUT/model.safetensors.
+
+    Patients are split into train, validation and test (column `split`, else drawn from the seed);
+    the test patients' slides are not opened before `extent evaluate`. OUT/curves.png shows how
+    it went.
+    """
+    from model.cohort import read_cohort, split_patients
+    from model.crossvalidate import card_for
+    from model.train import train as train_model
+
+    from .training_display import TrainingDisplay
+
+    settings, console = load_config(config), Console()
+    table = read_cohort(cohort)
+    split = split_patients(table, settings.split, seed)
+    with training_folder(out, ("state.safetensors", "model.safetensors"), resume=resume):
+        _say_split(console, split, given=any(case.split for case in table.cases))
+        display = TrainingDisplay(console, settings.epochs)
+        with display.shown():
+            result = train_model(
+                table.of_patients(split["train"]),
+                table.of_patients(split["validation"]),
+                settings,
+                card_for(settings, table, split, settings.name),
+                out=out,
+                seed=seed,
+                resume=resume,
+                report=_report(display, settings.name),
+            )
+    say(
+        console,
+        f"{out / 'model.safetensors'}: from epoch {result.best_epoch} of {len(result.epochs)}",
+        f"curves: {out / 'curves.png'}",
+    )
+
+
+def crossvalidate(
+    cohort: CohortFile,
+    out: Out,
+    folds: Folds = 5,
+    config: Config = None,
+    seed: Seed = 0,
+    cell_um: CellUm = 200.0,
+    resume: Resume = False,
+) -> None:
+    """Train a network a fold and judge every slide by the one that never saw its patient.
+
+    Writes OUT/fold-<k>/model.safetensors, the out-of-fold maps OUT/maps/<slide>/, OUT/metrics.json
+    and OUT/report.html.
+    """
+    from model.cohort import read_cohort
+    from model.crossvalidate import train_folds
+    from model.measure import Question
+
+    from .measuring import MAPS, map_cases, write_measures
+    from .training_display import TrainingDisplay
+
+    settings, console = load_config(config), Console()
+    table = read_cohort(cohort)
+    with training_folder(out, tuple(f"fold-{k}" for k in range(folds)), resume=resume):
+        display = TrainingDisplay(console, settings.epochs)
+        with display.shown():
+            done = train_folds(
+                table,
+                settings,
+                out=out,
+                folds=folds,
+                seed=seed,
+                resume=resume,
+                report=lambda index: _report(display, f"fold {index + 1} of {folds}"),
+            )
+        mapped = [
+            case
+            for fold in done
+            for case in map_cases(fold.cases, str(fold.model), out / MAPS, console)
+        ]
+        question = Question(settings.classes, settings.foreground, settings.labels, cell_um)
+        write_measures(mapped, out, question, console, seed=seed)
+    raise typer.Exit(0 if len(mapped) == len(table.cases) else 1)
+
+
+def load_config(config: Path | None) -> "TrainConfig":
+    """Settings from a TOML file or from those of a shipped model; the defaults for None.
+
+    Raises:
+        UsageError: no such file and no such model, or settings that make no sense.
+    """
+    from model.config import SHIPPED_CONFIGS, TrainConfig
+
+    if config is None:
+        return TrainConfig()
+    shipped = SHIPPED_CONFIGS / f"{config}.toml"
+    return TrainConfig.from_toml(shipped if not config.exists() and shipped.is_file() else config)
+
+
+def _say_split(console: Console, split: "Mapping[str, Sequence[str]]", *, given: bool) -> None:
+    parts = ", ".join(f"{len(patients)} {name}" for name, patients in split.items())
+    say(console, f"patients: {parts} ({'as the cohort says' if given else 'drawn from the seed'})")
+
+
+def _report(display: "TrainingDisplay", name: str) -> "TrainReport":
+    from model.train import TrainReport
+
+    return TrainReport(
+        step=lambda epoch, step, steps: display.step(name, epoch, step, steps),
+        epoch=lambda row: display.epoch(name, row),
+    )

@@ -1,0 +1,100 @@
+"""Maps of a cohort's slides, and what they are worth: what `evaluate` and `crossvalidate` share."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from tiling.rawplanes import disk_errors
+from tiling.slide import Resolution, slide_name
+
+from .cli_options import complain, say
+from .inputs import SlideInput, check_names
+from .predict import Request, predict
+from .progress import display_for
+from .tasks import Settings
+
+if TYPE_CHECKING:
+    from model.cohort import Case
+    from model.measure import Question
+    from model.selection import Selection
+
+METRICS_FILE, REPORT_FILE, MAPS = "metrics.json", "report.html", "maps"
+
+
+def map_cases(
+    cases: Sequence["Case"],
+    model: str,
+    out: Path,
+    console: Console,
+    settings: Settings | None = None,
+) -> list["Case"]:
+    """Map the cases' slides into `out`/<name>/; returns those that succeeded, names the others.
+
+    Raises:
+        what predict raises.
+    """
+    slides = [SlideInput(case.slide, slide_name(case.slide), case.mpp) for case in cases]
+    check_names(slides)
+    request = Request(slides, model, out, settings or Settings(), Resolution())
+    result = predict(request, display_for(console, len(slides)))
+    for outcome in result.failed:
+        complain(f"{outcome.name} failed: {outcome.reason}")
+    failed = {outcome.name for outcome in result.failed}
+    return [case for case in cases if slide_name(case.slide) not in failed]
+
+
+def write_measures(
+    cases: Sequence["Case"],
+    out: Path,
+    question: "Question",
+    console: Console,
+    *,
+    seed: int,
+    selection: "Selection | None" = None,
+) -> None:
+    """Measure the maps under `out` against the experts; writes metrics.json and report.html.
+
+    Raises:
+        CohortError: there is nothing to measure. And what measure_slide raises.
+    """
+    from model.evaluate import measure_cases, summarise
+    from model.report import write_report
+
+    measures = measure_cases(cases, out / MAPS, question)
+    metrics = summarise(measures, cell_um=question.cell_um, seed=seed, selection=selection)
+    with disk_errors(out):
+        temporary = out / f".{METRICS_FILE}.part"
+        temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(out / METRICS_FILE)
+        write_report(out, cases, measures, metrics, question)
+    say(
+        console,
+        *(_line(metrics, group, name) for group, name in _HEADLINES),
+        f"figures: {out / METRICS_FILE}",
+        f"report:  {out / REPORT_FILE}",
+    )
+    if "warning" in metrics:
+        complain(str(metrics["warning"]))
+
+
+_HEADLINES = (
+    ("pixels", "dice"),
+    ("cells", "f1"),
+    ("cells", "balanced_accuracy"),
+    ("cells", "auc"),
+)
+
+
+def _line(metrics: dict[str, object], group: str, name: str) -> str:
+    figures = metrics[group]
+    row = figures.get(name) if isinstance(figures, dict) else None
+    label = f"{group} {name.replace('_', ' ')}"
+    if not isinstance(row, dict) or row.get("value") is None:
+        return f"{label}: not defined on these slides"
+    text = f"{label}: {row['value']:.3f}"
+    if row.get("low") is not None:
+        text += f" (95 % interval {row['low']:.3f} to {row['high']:.3f})"
+    return text

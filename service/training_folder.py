@@ -1,0 +1,51 @@
+"""The folder of a training or evaluation: one writer, nothing lost by accident or when stopped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from annotations.errors import ResultError, UsageError
+from tiling.rawplanes import disk_errors
+
+from .cli_options import complain
+from .interrupts import Interrupted, stoppable
+from .locks import held
+
+LOCK = ".extent.lock"
+
+
+@contextmanager
+def writing_folder(out: Path, how_to_go_on: str = "run the same command again") -> Iterator[None]:
+    """Be the only writer in `out`, which is made when absent; a signal ends with a line and 128+n.
+
+    Raises:
+        ResultError: it is a file, not writable, the disk is full, or another process writes there.
+    """
+    if out.exists() and not out.is_dir():
+        raise ResultError(f"{out}: is a file; --out takes a folder")
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    busy = f"{out}: another extent is writing there; wait for it, or give another --out"
+    try:
+        with stoppable(), held(out / LOCK, wait_s=0, busy=busy), disk_errors(out):
+            yield
+    except Interrupted as stop:
+        complain(f"stopped by {stop}. What is finished is kept: {how_to_go_on}")
+        raise typer.Exit(stop.exit_code) from None
+
+
+@contextmanager
+def training_folder(out: Path, marks: tuple[str, ...], *, resume: bool) -> Iterator[None]:
+    """The same for a training; `marks` are names that an earlier one leaves in `out`.
+
+    Raises:
+        UsageError: an earlier training is there and `resume` was not asked for.
+    """
+    if not resume and any((out / mark).exists() for mark in marks):
+        raise UsageError(
+            f"{out}: holds an earlier training; go on with --resume, or give another --out"
+        )
+    with writing_folder(out, "the same command with --resume goes on"):
+        yield

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from .cli_options import ForceMpp, Mpp, complain, resolution_of
+from .interrupts import resumable
 
 if TYPE_CHECKING:
     from .predict import Request
@@ -73,40 +74,35 @@ def predict(
     OUT/slides.csv. The same command run again goes on where it was stopped and leaves finished
     slides alone. Exit code: 0 all done, 1 some slides failed, 2 wrong usage.
     """
-    from .inputs import find_slides
-    from .predict import Request
-    from .tasks import Settings
+    left = (
+        f"Finished slides are in {out}; run the same command again and it goes on where it stopped"
+    )
+    with resumable(left):
+        from .inputs import find_slides
+        from .predict import Request
+        from .tasks import Settings
 
-    settings = Settings(
-        device=device,
-        runtime=runtime,
-        precision=precision,
-        window=window,
-        threshold=threshold,
-        min_region_mm2=min_region_mm2,
-    )
-    request = Request(
-        find_slides(slides), model, out, settings, resolution_of(mpp, force_mpp), cluster, workers
-    )
-    raise typer.Exit(_run(request))
+        settings = Settings(
+            device=device,
+            runtime=runtime,
+            precision=precision,
+            window=window,
+            threshold=threshold,
+            min_region_mm2=min_region_mm2,
+        )
+        resolution = resolution_of(mpp, force_mpp)
+        found = find_slides(slides)
+        request = Request(found, model, out, settings, resolution, cluster, workers)
+        raise typer.Exit(_run(request))
 
 
 def _run(request: "Request") -> int:
     """Do the batch on this terminal; returns the exit code."""
-    from .interrupts import Interrupted, stoppable
     from .predict import predict as predict_batch
     from .progress import display_for
 
     console = Console()
-    try:
-        with stoppable():
-            result = predict_batch(request, display_for(console, len(request.slides)))
-    except Interrupted as stop:
-        complain(
-            f"stopped by {stop}. Finished slides are in {request.out}; "
-            "run the same command again and it goes on where it stopped"
-        )
-        return stop.exit_code
+    result = predict_batch(request, display_for(console, len(request.slides)))
     _print_table(console, request.out, result.outcomes)
     for outcome in result.failed:
         complain(f"{outcome.name} failed: {outcome.reason}")

@@ -5,6 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import typer
+
+from .cli_options import complain
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -34,3 +38,18 @@ def stoppable() -> Iterator[None]:
     finally:
         for known, handler in before.items():
             signal.signal(known, handler)
+
+
+@contextmanager
+def resumable(state: str) -> Iterator[None]:
+    """End a command on Ctrl-C or SIGTERM with a line that says what is left and how to go on.
+
+    Raises:
+        typer.Exit: with the exit code that shells expect of a signal.
+    """
+    try:
+        with stoppable():
+            yield
+    except Interrupted as stop:
+        complain(f"stopped by {stop}. {state}")
+        raise typer.Exit(stop.exit_code) from None

@@ -49,6 +49,7 @@ class _AsapReader(Reader):
             self._attributes = dict(attributes.items())
             self._number += 1
         elif name == "Group":
+            self.count(1)
             self.parents[attributes.get("Name", "")] = attributes.get("PartOfGroup", _NO_GROUP)
 
     def end(self, name: str) -> None:

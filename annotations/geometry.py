@@ -17,7 +17,7 @@ FARTHEST = 1e7
 MOST_CROSSINGS = 400_000
 """A ring that crosses itself more often than this is no outline; mending it would take minutes."""
 
-_PROBED_EDGES = 200
+_PROBED_EDGES = 50
 
 
 def parts(geometry: BaseGeometry) -> list[Polygon]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 from xml.sax.xmlreader import AttributesImpl
 
+import numpy as np
 import shapely
 from shapely import Polygon, STRtree
 
@@ -152,8 +153,9 @@ def _note_nested(drawn: Sequence[tuple[int, Drawn]], notes: Notes) -> None:
     if not drawn:
         return
     polygons = [shape.polygon for _, shape in drawn]
-    pairs = STRtree(polygons).query(polygons, predicate="covered_by").T.tolist()
-    inside = sorted({i for i, j in pairs if i != j and drawn[i][0] == drawn[j][0]})
+    layers = np.array([layer for layer, _ in drawn])
+    inner, outer = STRtree(polygons).query(polygons, predicate="covered_by")
+    inside = np.unique(inner[(inner != outer) & (layers[inner] == layers[outer])]).tolist()
     for i in inside:
         notes.add(
             "regions drawn inside another of their layer (some files draw holes that way; they "

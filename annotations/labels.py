@@ -78,8 +78,11 @@ class LabelRules:
     unlabelled: str | None = TUMOUR
 
     def __post_init__(self) -> None:
-        if any(_plain(label) == EXCLUSION for label in self.classes):
-            raise UsageError(f"'{EXCLUSION}' cannot be a class: it names the holes in all others")
+        for label in self.classes:
+            if _plain(label) in (EXCLUSION, IGNORE):
+                raise UsageError(
+                    f"'{label}' cannot be a class: list its aliases as {_plain(label)}"
+                )
         _ = self._meanings
 
     @cached_property

@@ -14,6 +14,7 @@ MAX_VERTICES = 2_000_000
 """In one file; a million are read in a few seconds."""
 
 _MAX_DEPTH = 64
+_LEAST_VERTICES = 4  # what a shape counts for at least, so that empty ones cannot fill memory
 
 
 class Reader(ContentHandler):
@@ -50,12 +51,17 @@ class Reader(ContentHandler):
         self.path.pop()
 
     def add_point(self, x: str | None, y: str | None) -> None:
-        self._count += 1
-        check_vertex_count(self._count, self.notes)
+        self.count(1)
         self._points.append((x, y))
+
+    def count(self, vertices: int) -> None:
+        """Count what costs memory against MAX_VERTICES."""
+        self._count += vertices
+        check_vertex_count(self._count, self.notes)
 
     def take_ring(self, shape: str) -> Ring:
         """float64 [n, 2] of the points added since the last call; decimal commas are read."""
+        self.count(max(0, _LEAST_VERTICES - len(self._points)))
         ring = np.empty((len(self._points), 2))
         for axis in (0, 1):
             ring[:, axis] = [self.number(point[axis], shape) for point in self._points]

@@ -13,7 +13,7 @@ from shapely.affinity import translate
 from annotations.drawn import Drawn
 from annotations.errors import OutlineError
 from annotations.geometry import polygons_from_rings
-from annotations.markup import check_vertex_count
+from annotations.markup import MAX_VERTICES, check_vertex_count
 from annotations.notes import Notes
 from annotations.outline import Outline
 from annotations.palette import Colour, colour
@@ -37,6 +37,7 @@ _GEOMETRIES = (
     "MultiPolygon",
     "GeometryCollection",
 )
+_MOST_VALUES = 8 * MAX_VERTICES  # a vertex is four; what keeps parsing under about a gigabyte
 _NAMESPACE = uuid.UUID("7b0f3c52-1d8e-5a64-9c1f-2f6f0f1d4e85")
 
 
@@ -71,6 +72,11 @@ def read_qupath(data: bytes, notes: Notes) -> list[Drawn]:
 
 
 def _parsed(data: bytes, notes: Notes) -> object:
+    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+        raise notes.error(
+            f"more than {_MOST_VALUES:,} values: simplify the outlines in the program that drew "
+            "them, or split the file"
+        )
     try:
         return json.loads(data)
     except RecursionError as error:

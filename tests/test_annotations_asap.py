@@ -29,13 +29,15 @@ def annotation(
     )
 
 
-def read(folder: Path, *annotations: str, groups: str = "", **options: LabelRules) -> list[Outline]:
+def read(
+    folder: Path, *annotations: str, groups: str = "", rules: LabelRules | None = None
+) -> list[Outline]:
     path = folder / "a.xml"
     path.write_text(
         f"<ASAP_Annotations><Annotations>{''.join(annotations)}</Annotations>"
         f"<AnnotationGroups>{groups}</AnnotationGroups></ASAP_Annotations>"
     )
-    return read_outlines(path, **options)
+    return read_outlines(path, rules=rules)
 
 
 def test_order_counts_not_the_place_in_the_file(tmp_path: Path) -> None:

@@ -37,19 +37,19 @@ def test_a_bow_tie_becomes_its_two_halves_and_is_noted() -> None:
 
 def test_a_tangle_of_400_vertices_is_mended_in_under_a_second() -> None:
     ring = np.random.default_rng(1).random((400, 2)) * 1000
-    started = time.perf_counter()
+    started = time.process_time()
     found = polygons(ring)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert found
     assert all(p.is_valid for p in found)
 
 
 def test_a_tangle_of_20000_vertices_is_refused_in_seconds() -> None:
     ring = np.random.default_rng(1).random((20_000, 2)) * 1000
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(OutlineError, match=r"a\.xml: shape 1 crosses itself about [\d,]+ times"):
         polygons(ring)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e8])

@@ -62,8 +62,12 @@ def test_own_rules() -> None:
 def test_one_alias_cannot_mean_two_things() -> None:
     with pytest.raises(UsageError, match="'hole' is given two meanings"):
         LabelRules(classes={"cavity": ("Hole",)}, exclusion=("hole",))
-    with pytest.raises(UsageError, match="cannot be a class"):
-        LabelRules(classes={"Exclusion": ()})
+
+
+@pytest.mark.parametrize("label", ["Exclusion", "ignore"])
+def test_what_is_no_class_cannot_be_one(label: str) -> None:
+    with pytest.raises(UsageError, match=f"'{label}' cannot be a class: list its aliases"):
+        LabelRules(classes={label: ()})
 
 
 def test_rules_survive_pickling() -> None:

@@ -159,6 +159,19 @@ def test_the_origin_is_taken_off_and_put_back(tmp_path: Path, fmt: WritableForma
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
+def test_a_slit_that_closes_when_it_is_moved_leaves_a_valid_outline(
+    tmp_path: Path, fmt: WritableFormat
+) -> None:
+    left, right = 5 - 1e-12, 5 + 1e-12
+    slit = [(right, 10), (right, 5), (left, 5), (left, 10)]
+    drawn = [Outline("tumour", Polygon([(0, 0), (10, 0), (10, 10), *slit, (0, 10)]))]
+    write_outlines(tmp_path / "far", drawn, format=fmt, origin_level0=(-1e6, 0.0))
+    (found,) = read_outlines(tmp_path / "far")
+    assert found.polygon.is_valid
+    assert found.polygon.area == pytest.approx(100)
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
 def test_equal_outlines_give_equal_bytes_and_no_other_file(
     tmp_path: Path, fmt: WritableFormat
 ) -> None:

@@ -1,9 +1,14 @@
 """What many tests share."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -26,6 +31,40 @@ def data() -> Path:
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint with random weights whose maps vary around the threshold; 4 µm/px."""
     return write_random_model(tmp_path_factory.mktemp("model") / "random.safetensors")
+
+
+def command(*arguments: object) -> list[str]:
+    """The `extent` command of this checkout, for subprocess."""
+    return [sys.executable, "-m", "service.cli", *map(str, arguments)]
+
+
+def extent(
+    *arguments: object, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `extent` to its end; `before` is called in the new process before it begins."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=before,
+        check=False,
+    )
+
+
+def draw_slide(path: Path, width: int = 480, height: int = 360, seed: int = 0) -> Path:
+    """A flat picture: stained blotches on a piece of tissue, glass around it; no resolution."""
+    random = np.random.default_rng(seed)
+    low, block = np.array([150, 90, 130]), 8
+    shape = (-(-height // block), -(-width // block))
+    coarse = low + random.random((*shape, 1)) * 100 + random.random((*shape, 3)) * 5
+    pixels = coarse.repeat(block, 0).repeat(block, 1)[:height, :width]
+    y, x = np.mgrid[:height, :width]
+    glass = ((x / width - 0.5) ** 2 + (y / height - 0.5) ** 2) > 0.16
+    pixels[glass] = 243
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return path
 
 
 def write_random_model(path: Path, *, mpp: float = 4.0, seed: int = 0) -> Path:

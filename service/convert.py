@@ -64,9 +64,7 @@ def convert_outlines(
     """Read outlines of any known format and write them for another program.
 
     The format follows from `to`, else from the target's name. With `slide`, outlines outside it
-    are named, NDPA can be read, and ImageScope files state its µm/px. QuPath crops slides that
-    have bounds: given such a slide, its files are read and written from the bounds' origin (our
-    own `extent.geojson`, which says where it begins, from there).
+    are named, NDPA can be read, ImageScope files state its µm/px, and QuPath's origin is known.
 
     Raises:
         OutlineError: the source cannot be read or the target written. SlideError: of the slide.
@@ -74,6 +72,17 @@ def convert_outlines(
     """
     written = _format(target, to)
     plane = None if slide is None else _plane(slide, resolution)
+    return convert_on(plane, source, target, written)
+
+
+def convert_on(
+    plane: SlidePlane | None, source: Path, target: Path, written: WritableFormat
+) -> Conversion:
+    """The same on a slide whose plane is known.
+
+    QuPath crops slides that have bounds: on such a plane its files are read and written from the
+    bounds' origin, but for our own `extent.geojson`, which says where it begins.
+    """
     crop = (0.0, 0.0) if plane is None else plane.bounds_origin
     source_origin = _source_origin(source, crop)
     target_origin = crop if written == "qupath" else (0.0, 0.0)

@@ -239,6 +239,13 @@ def test_outlines_are_read_back_as_tumour(tmp_path: Path) -> None:
     assert len(set(ids)) == len(ids) == len(outlines)
 
 
+def test_outlines_say_that_they_are_of_the_full_plane(tmp_path: Path) -> None:
+    scene = Scene(bounds=Box(310, 170, 1431, 802))
+    scene.write(tmp_path, scene.empty(tmp_path))
+    collection = json.loads((tmp_path / "out" / "extent.geojson").read_text())
+    assert collection["origin_level0"] == [0.0, 0.0]
+
+
 def test_a_slide_without_tumour_gives_an_empty_result(tmp_path: Path) -> None:
     scene = Scene()
     summary = scene.write(tmp_path, scene.empty(tmp_path))

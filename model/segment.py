@@ -1,6 +1,6 @@
 """A slide and a predictor in, one seam-free map out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiling.canvas import Canvas
-from tiling.frame import Frame
+from tiling.frame import Box, Frame
 from tiling.grid import Window, plan_windows
 from tiling.reader import read_windows
 from tiling.slide import Slide
@@ -84,11 +84,9 @@ def segment(
     done = len(windows) - len(todo)
     if progress:
         progress(done, len(windows))
-    for window, patch in read_windows(slide, model_frame, todo):
-        values = _core(predictor(patch[None]), window, network)
-        box = window.write.scaled_down(card.output_stride)
-        values *= tissue.on(map_frame, box)
-        canvas.write(box, values)
+    for window, core in window_maps(slide, model_frame, todo, predictor, network):
+        box = window.write.scaled_down(network.output_stride)
+        canvas.write(box, stored(core) * tissue.on(map_frame, box))
         done += 1
         if progress:
             progress(done, len(windows))
@@ -96,10 +94,23 @@ def segment(
     return ExtentMap(map_frame, card.classes, card.foreground, tissue, canvas)
 
 
-def _core(maps: Maps, window: Window, network: NetworkConfig) -> Stored:
-    """The write box's part of a patch's maps as stored values; uint8 [classes, h, w]."""
-    margin = (window.write.x - window.read.x) // network.output_stride
-    side = window.write.width // network.output_stride
-    core = maps[0, :, margin : margin + side, margin : margin + side]
-    stored: Stored = np.floor(core * 255 + 0.5).astype(np.uint8)
-    return stored
+def window_maps(
+    slide: Slide,
+    model_frame: Frame,
+    windows: Iterable[Window],
+    predictor: Predictor,
+    network: NetworkConfig,
+) -> Iterator[tuple[Window, Maps]]:
+    """Each window with the probabilities of its write box; float32 [classes, h, w]."""
+    for window, patch in read_windows(slide, model_frame, windows):
+        left, top = window.write.x - window.read.x, window.write.y - window.read.y
+        core = Box(left, top, window.write.width, window.write.height)
+        core = core.scaled_down(network.output_stride)
+        maps = predictor(patch[None])
+        yield window, maps[0, :, core.y : core.bottom, core.x : core.right]
+
+
+def stored(probabilities: Maps) -> Stored:
+    """Probabilities as maps keep them: uint8, 255 = 1, the nearest value."""
+    values: Stored = np.floor(probabilities * 255 + 0.5).astype(np.uint8)
+    return values

@@ -9,6 +9,7 @@ import typer
 from annotations.errors import ExtentError, OutlineWarning, UsageError
 
 from .cli_convert import convert
+from .cli_demo import demo
 from .cli_evaluate import evaluate
 from .cli_info import info
 from .cli_models import models
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (info, convert, train, crossvalidate, evaluate, predict, models):
+for _command in (info, convert, train, crossvalidate, evaluate, predict, demo, models):
     app.command()(_command)
 
 

@@ -110,14 +110,15 @@ def find_tissue(
     if factor % output_stride:
         raise ValueError(f"factor {factor} is not a multiple of the output stride {output_stride}")
     frame = model_frame.coarser(factor)
-    pixels = _read_overview(slide, frame)
+    pixels = read_overview(slide, frame)
     mask = tissue_of(pixels, frame.mpp[0], cut_out=slide.flat)
     bounds = slide.bounds_level0
     extent = (bounds.width / frame.downsample[0], bounds.height / frame.downsample[1])
     return TissueMask(frame, factor, mask, extent)
 
 
-def _read_overview(slide: Slide, frame: Frame) -> RGB:
+def read_overview(slide: Slide, frame: Frame) -> RGB:
+    """All pixels of a coarse frame, read strip by strip; uint8 [h, w, 3]."""
     rows = max(1, STRIP_PIXELS // frame.width)
     pixels = np.empty((frame.height, frame.width, 3), np.uint8)
     for y in range(0, frame.height, rows):
@@ -134,17 +135,23 @@ def tissue_of(pixels: RGB, mpp: float, *, cut_out: bool = False) -> Mask:
     lit = pixels.max(axis=2) > BLACK
     if not lit.any():
         return np.zeros(lit.shape, np.bool_)
-    if float(np.median(pixels[lit].mean(axis=1))) < DARK_FIELD:
+    if is_dark_field(pixels):
         coloured, found = lit, _bright_on_black(pixels)
     else:
-        padding = _large_enough(~lit, MAX_HOLE_MM2, mpp)
+        padding = large_enough(~lit, MAX_HOLE_MM2, mpp)
         coloured, found = _stained(pixels, ~padding)
     found = _disk_closing(found, CLOSING_UM / mpp, cut_out)
-    found = ~_large_enough(~found, MAX_HOLE_MM2, mpp, open_border=not cut_out)
+    found = ~large_enough(~found, MAX_HOLE_MM2, mpp, open_border=not cut_out)
     least = min(MIN_PIECE_MM2, found.size * mpp**2 / 1e8)
-    found = _large_enough(found, least, mpp, open_border=cut_out)
+    found = large_enough(found, least, mpp, open_border=cut_out)
     found = _with_colour(found, coloured)
     return _dilated(found, MARGIN_UM / mpp)
+
+
+def is_dark_field(pixels: RGB) -> bool:
+    """Whether a picture shows light on black (fluorescence); black padding does not count."""
+    lit = pixels.max(axis=2) > BLACK
+    return not lit.any() or float(np.median(pixels[lit].mean(axis=1))) < DARK_FIELD
 
 
 def _bright_on_black(pixels: RGB) -> Mask:
@@ -199,7 +206,7 @@ def otsu(values: Signal) -> float:
     return float(edges[1 + int(between.argmax())])
 
 
-def _large_enough(mask: Mask, area_mm2: float, mpp: float, *, open_border: bool = False) -> Mask:
+def large_enough(mask: Mask, area_mm2: float, mpp: float, *, open_border: bool = False) -> Mask:
     """The pieces of at least an area; with `open_border` also those that reach the border."""
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     keep = np.bincount(labels.ravel(), minlength=count + 1) * mpp**2 / 1e6 >= area_mm2

@@ -13,10 +13,11 @@ import shapely
 from numpy.typing import NDArray
 
 from annotations.outline import TUMOUR, Outline
-from tiling.frame import Box
-from tiling.synthetic_layout import Layout, draw_layout
-from tiling.synthetic_look import Look, draw_look
-from tiling.synthetic_tissue import stains
+
+from .frame import Box
+from .synthetic_layout import Layout, draw_layout
+from .synthetic_look import Look, draw_look
+from .synthetic_tissue import stains
 
 _BLOCK = 512  # pixels drawn at once
 _OUTSIDE_UM = 25.0  # experts draw a little outside

@@ -1,19 +1,22 @@
 """A drawn cohort: slides of several sites, their outlines, and cohort.csv."""
 
 import csv
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import shapely
-import shapely.geometry
+from annotations import WritableFormat, write_outlines
 
-from tiling.synthetic import DrawnSlide, SlideRecipe
-from tiling.synthetic_files import write_drawn_slide
+from .synthetic import DrawnSlide, SlideRecipe
+from .synthetic_files import write_drawn_slide
 
 Progress = Callable[[int, int], None]
+_FORMATS: tuple[tuple[WritableFormat, str], ...] = (
+    ("asap", ".xml"),
+    ("qupath", ".geojson"),
+    ("imagescope", ".imagescope.xml"),
+)
 _SIZES = ((3000, 2500), (2600, 2900), (3200, 2300))
 
 
@@ -80,18 +83,8 @@ def draw_cohort(
 def _draw(folder: Path, number: int, job: tuple[str, str, SlideRecipe]) -> tuple[str, ...]:
     """Write one slide and its outlines; returns its row of cohort.csv."""
     name, split, recipe = job
-    slide, outlines = folder / f"{name}.tiff", folder / f"{name}.geojson"
+    slide, (kind, suffix) = folder / f"{name}.tiff", _FORMATS[number % len(_FORMATS)]
+    outlines = folder / f"{name}{suffix}"
     write_drawn_slide(slide, recipe)
-    features = [
-        {
-            "type": "Feature",
-            "geometry": shapely.geometry.mapping(outline.polygon),
-            "properties": {
-                "objectType": "annotation",
-                "classification": {"name": "Tumor", "color": [200, 0, 0]},
-            },
-        }
-        for outline in DrawnSlide(recipe).outlines()
-    ]
-    outlines.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    write_outlines(outlines, DrawnSlide(recipe).outlines(), format=kind, mpp=recipe.mpp)
     return slide.name, outlines.name, name, split

@@ -10,11 +10,11 @@ import tifffile
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from tiling.frame import Box
-from tiling.synthetic import DrawnSlide, SlideRecipe
+from .frame import Box
+from .synthetic import DrawnSlide, SlideRecipe
 
 Pixels = NDArray[np.uint8]
-_TILE = 256
+TILE = 256  # pixels, on every level
 _BIG = 2**32 - 2**25  # bytes of a file beyond which offsets need 64 bits
 
 
@@ -27,11 +27,17 @@ class PyramidPlan:
     mpp: float
     downsamples: Sequence[float] = (1, 2, 4)
     quality: int = 85
+    description: str = ""  # of the first directory
 
     def size(self, level: int) -> tuple[int, int]:
         """Width and height of a level; OpenSlide takes its downsample from these."""
         by = self.downsamples[level]
         return max(1, round(self.width / by)), max(1, round(self.height / by))
+
+    @property
+    def is_big(self) -> bool:
+        """Whether the file may outgrow 32-bit offsets."""
+        return self.width * self.height * 3 // 2 > _BIG
 
 
 def write_drawn_slide(
@@ -51,25 +57,40 @@ def write_pyramid(path: Path, plan: PyramidPlan, render: Callable[[Box], Pixels]
 
     Reduced levels are area means of level 0, gathered on disk while level 0 is written.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".drawing-") as scratch:
-        reduced = [_Reduced(plan, i, Path(scratch)) for i in range(1, len(plan.downsamples))]
-        estimate = plan.width * plan.height * 3 // 2
-        with tifffile.TiffWriter(path, bigtiff=estimate > _BIG) as tiff:
-            write_level(tiff, plan, 0, _tiles(plan, render, reduced))
-            for i, level in enumerate(reduced, start=1):
-                write_level(tiff, plan, i, level.tiles())
+    with tifffile.TiffWriter(path, bigtiff=plan.is_big) as tiff:
+        append_pyramid(tiff, plan, render, path.parent)
+
+
+def append_pyramid(
+    tiff: tifffile.TiffWriter,
+    plan: PyramidPlan,
+    render: Callable[[Box], Pixels],
+    scratch: Path,
+) -> None:
+    """Append a pyramid's levels to an open file; `scratch` is where to gather the reduced ones."""
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".drawing-") as folder:
+        reduced = [_Reduced(plan, i, Path(folder)) for i in range(1, len(plan.downsamples))]
+        write_level(tiff, plan, 0, _tiles(plan, render, reduced))
+        for i, level in enumerate(reduced, start=1):
+            write_level(tiff, plan, i, level.tiles())
 
 
 def write_level(
-    tiff: tifffile.TiffWriter, plan: PyramidPlan, level: int, tiles: Iterator[Pixels]
+    tiff: tifffile.TiffWriter,
+    plan: PyramidPlan,
+    level: int,
+    tiles: Iterator[Pixels] | Iterator[bytes],
 ) -> None:
-    """Append one level as a top-level directory, so that every reader sees it."""
+    """Append one level as a top-level directory, so that every reader sees it.
+
+    `tiles` row by row: uint8 [TILE, TILE, 3], or bytes that are encoded already.
+    """
     width, height = plan.size(level)
     tiff.write(
         tiles,
         shape=(height, width, 3),
         dtype=np.uint8,
-        tile=(_TILE, _TILE),
+        tile=(TILE, TILE),
         # not "ycbcr": tifffile would store RGB bytes as if they were YCbCr
         photometric="rgb",
         compression="jpeg",
@@ -77,6 +98,7 @@ def write_level(
         subfiletype=1 if level else 0,
         resolution=tuple(1e4 / (plan.mpp * plan.width / width) for _ in "xy"),
         resolutionunit="CENTIMETER",
+        description=None if level else plan.description or None,
         metadata=None,
         software="Extent",
         maxworkers=1,
@@ -87,18 +109,18 @@ def _tiles(
     plan: PyramidPlan, render: Callable[[Box], Pixels], reduced: list["_Reduced"]
 ) -> Iterator[Pixels]:
     """Level-0 tiles in rows; each finished row is also reduced into the coarser levels."""
-    for top in range(0, plan.height, _TILE):
-        band = render(Box(0, top, plan.width, min(_TILE, plan.height - top)))
+    for top in range(0, plan.height, TILE):
+        band = render(Box(0, top, plan.width, min(TILE, plan.height - top)))
         for level in reduced:
             level.add(band, top)
         yield from _cut(band)
 
 
 def _cut(band: Pixels) -> Iterator[Pixels]:
-    """Tiles of one tile row [h <= _TILE, w, 3]; the last ones are filled up with white."""
-    for left in range(0, band.shape[1], _TILE):
-        piece = band[:, left : left + _TILE]
-        tile = np.full((_TILE, _TILE, 3), 255, np.uint8)
+    """Tiles of one tile row [h <= TILE, w, 3]; the last ones are filled up with white."""
+    for left in range(0, band.shape[1], TILE):
+        piece = band[:, left : left + TILE]
+        tile = np.full((TILE, TILE, 3), 255, np.uint8)
         tile[: piece.shape[0], : piece.shape[1]] = piece
         yield tile
 
@@ -133,8 +155,8 @@ class _Reduced:
         self._first, self._partial = finished, sums[done:]
 
     def tiles(self) -> Iterator[Pixels]:
-        for top in range(0, self._pixels.shape[0], _TILE):
-            yield from _cut(self._pixels[top : top + _TILE])
+        for top in range(0, self._pixels.shape[0], TILE):
+            yield from _cut(self._pixels[top : top + TILE])
 
 
 def _means(length: int, count: int) -> csr_array:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tiling.synthetic_noise import Floats
+from .synthetic_noise import Floats
 
 _HAEMATOXYLIN = (0.65, 0.70, 0.29)  # Ruifrok & Johnston 2001
 _EOSIN = (0.13, 0.88, 0.45)

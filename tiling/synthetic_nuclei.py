@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from tiling.synthetic_noise import Floats, Ints, hashed, uniform
+from .synthetic_noise import Floats, Ints, hashed, uniform
 
 VARIANTS = 96
 _FINE_UM = 0.25  # stamps are drawn at this resolution and averaged

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial import KDTree
 
-from tiling.synthetic_noise import Doubles, Floats, jittered_centres, seamless_noise
+from .synthetic_noise import Doubles, Floats, jittered_centres, seamless_noise
 
 TILE = 512  # pixels after which a texture repeats; warps hide it
 

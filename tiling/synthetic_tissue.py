@@ -4,17 +4,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from tiling import synthetic_nuclei as nuclei
-from tiling.frame import Box
-from tiling.synthetic_layout import Kind, Layout, Stroke
-from tiling.synthetic_noise import Between, Doubles, Floats, interpolate, soft_step, value_noise
-from tiling.synthetic_textures import TILE, textures
-
-_LATTICE_UM = 16.0  # large shapes are computed on this lattice and joined linearly
-_FAR = -60.0  # µm: shapes further away than this leave no trace
+from . import synthetic_nuclei as nuclei
+from .frame import Box
+from .synthetic_layout import Kind, Layout
+from .synthetic_noise import Floats, soft_step
+from .synthetic_place import Place
+from .synthetic_textures import TILE
 
 
 class Room(IntEnum):
@@ -57,62 +54,6 @@ class Stains:
     grain: Floats  # the scanner's noise, deviation 1
 
 
-class _Place:
-    """One rectangle of the slide: coordinates, noise, shapes and textures in it."""
-
-    def __init__(self, seed: int, mpp: float, box: Box) -> None:
-        self.seed, self.mpp, self.box = seed, mpp, box
-        self.columns, self.rows = np.arange(box.x, box.right), np.arange(box.y, box.bottom)
-        self.xs: Doubles = (self.columns.astype(np.float64) + 0.5) * mpp
-        self.ys: Doubles = (self.rows.astype(np.float64) + 0.5) * mpp
-        self._x, self._y = Between.of(self.xs, _LATTICE_UM), Between.of(self.ys, _LATTICE_UM)
-        self.textures = textures(mpp)
-        self.wave = self.noise(1, 350) * np.float32(110 / mpp)
-        self._wild = self._index(self.noise(2, 400) * np.float32(60 / mpp), self.wave)
-        gentle = np.float32(25 / mpp)
-        self._mild = self._index(self.noise(3, 300) * gentle, self.noise(4, 300) * gentle)
-
-    def noise(self, key: int, spacing_um: float) -> Floats:
-        return value_noise(self.seed * 1000 + key, self.ys, self.xs, spacing_um)
-
-    def depth(self, of: Layout, kind: Kind) -> tuple[Floats, Floats] | None:
-        """µm inside blobs of a kind and their darkness; None when none is near."""
-        x, y = self._x, self._y
-        depth, darkness = of.depth(kind, y.points, x.points)
-        if depth.max() < _FAR:
-            return None
-        return (
-            interpolate(depth.astype(np.float32), y, x),
-            interpolate(darkness.astype(np.float32), y, x),
-        )
-
-    def tissue(self, of: Layout) -> Floats:
-        """µm inside the tissue, before its border is made ragged."""
-        depth = of.tissue_depth(self._y.points, self._x.points)
-        return interpolate(depth.astype(np.float32), self._y, self._x)
-
-    def strokes(self, strokes: tuple[Stroke, ...]) -> Floats:
-        """µm inside the nearest stroke."""
-        depth = np.full((self.box.height, self.box.width), -500, np.float32)
-        for stroke in strokes:
-            np.maximum(depth, stroke.depth(self.ys, self.xs).astype(np.float32), out=depth)
-        return depth
-
-    def wild(self, texture: Floats) -> Floats:
-        """A texture strongly warped: fibres that wander."""
-        return texture.reshape(-1)[self._wild]
-
-    def mild(self, texture: Floats) -> Floats:
-        """A texture slightly warped: shapes keep their form."""
-        return texture.reshape(-1)[self._mild]
-
-    def _index(self, shift_x: Floats, shift_y: Floats) -> NDArray[np.int64]:
-        x = (self.columns[None, :] + self.seed * 37 + shift_x.astype(np.int64)) % TILE
-        y = (self.rows[:, None] + self.seed * 91 + shift_y.astype(np.int64)) % TILE
-        result: NDArray[np.int64] = y * TILE + x
-        return result
-
-
 class _Sheet:
     """What has been painted so far."""
 
@@ -149,7 +90,7 @@ def margin(mpp: float, blur_um: float) -> int:
 def stains(seed: int, layout: Layout, mpp: float, blur_um: float, box: Box) -> Stains:
     """The stains in `box` (pixels of `mpp` µm); the same whatever rectangle they are part of."""
     around = margin(mpp, blur_um)
-    place = _Place(seed, mpp, box.padded(around))
+    place = Place(seed, mpp, box.padded(around))
     sheet = _stroma(place)
     _epithelium(place, layout, sheet)
     _ducts(place, layout, sheet)
@@ -173,7 +114,7 @@ def _blur_radius(sigma: float) -> int:
     return max(1, int(np.ceil(2.5 * sigma)))
 
 
-def _stroma(place: _Place) -> _Sheet:
+def _stroma(place: Place) -> _Sheet:
     """Collagen in bundles, loose and dense, with clefts between them."""
     fibre, bundle = place.wild(place.textures.fibre), place.wild(place.textures.bundle)
     loose = place.noise(5, 220)
@@ -185,14 +126,14 @@ def _stroma(place: _Place) -> _Sheet:
     return sheet
 
 
-def _epithelium(place: _Place, layout: Layout, sheet: _Sheet) -> None:
+def _epithelium(place: Place, layout: Layout, sheet: _Sheet) -> None:
     """Scars, fat, lobules; nests of benign and of tumour cells, alike but for their nuclei."""
     ragged = place.mild(place.textures.ragged)
     if found := place.depth(layout, Kind.SCAR):
         sheet.eosin += 0.22 * soft_step(found[0] + 20 * ragged, 60)
     if found := place.depth(layout, Kind.FAT):
         inside = soft_step(found[0] + 22 * ragged, 10)
-        membrane = np.clip(1 - place.mild(place.textures.fat) / 4, 0, 1)
+        membrane = soft_step(2 - place.mild(place.textures.fat), 4)
         sheet.paint(inside, Room.EMPTY, 0.45 * membrane + 0.01, 0.01)
     if found := place.depth(layout, Kind.LOBULE):
         inside = soft_step(found[0] + 14 * ragged, 30)
@@ -208,7 +149,7 @@ def _epithelium(place: _Place, layout: Layout, sheet: _Sheet) -> None:
             sheet.paint(soft_step(nests + edge, 0.5), room, cytoplasm, 0.16, found[1])
 
 
-def _ducts(place: _Place, layout: Layout, sheet: _Sheet) -> None:
+def _ducts(place: Place, layout: Layout, sheet: _Sheet) -> None:
     """Rings around a lumen, and ducts filled with large cells; both within a sharp membrane."""
     for kind, room in ((Kind.DUCT, Room.BENIGN), (Kind.IN_SITU, Room.IN_SITU)):
         if not (found := place.depth(layout, kind)):
@@ -217,7 +158,9 @@ def _ducts(place: _Place, layout: Layout, sheet: _Sheet) -> None:
         sheet.paint(soft_step(depth + 22, 8) * 0.85, Room.STROMA, 0.62, 0.05)
         sheet.paint(soft_step(depth, 3), room, 0.42, 0.16, darkness)
         if kind is Kind.DUCT:
-            secretion = np.float32(0.04) + np.float32(0.2) * soft_step(place.noise(12, 80) - 0.3, 0.4)
+            secretion = np.float32(0.04) + np.float32(0.2) * soft_step(
+                place.noise(12, 80) - 0.3, 0.4
+            )
             sheet.paint(soft_step(depth - 16, 4), Room.EMPTY, secretion, 0.01)
         else:
             comedo = soft_step(depth - 75 + 15 * place.noise(13, 40), 10)
@@ -225,7 +168,7 @@ def _ducts(place: _Place, layout: Layout, sheet: _Sheet) -> None:
         sheet.eosin += 0.35 * np.clip(1 - np.abs(depth) / 2.5, 0, 1)
 
 
-def _reactions(place: _Place, layout: Layout, sheet: _Sheet) -> None:
+def _reactions(place: Place, layout: Layout, sheet: _Sheet) -> None:
     """Necrosis and lymphocytes, anywhere."""
     ragged = place.mild(place.textures.ragged)
     if found := place.depth(layout, Kind.NECROSIS):
@@ -236,7 +179,7 @@ def _reactions(place: _Place, layout: Layout, sheet: _Sheet) -> None:
         sheet.paint(inside * 0.9, Room.LYMPHOID, 0.32, 0.18, found[1])
 
 
-def _cut(place: _Place, layout: Layout, sheet: _Sheet) -> Floats:
+def _cut(place: Place, layout: Layout, sheet: _Sheet) -> Floats:
     """Take away what is beyond the tissue's ragged border; returns 0-1, 1 = tissue."""
     depth = (
         place.tissue(layout) + 90 * place.noise(17, 260) + 12 * place.mild(place.textures.ragged)
@@ -249,7 +192,7 @@ def _cut(place: _Place, layout: Layout, sheet: _Sheet) -> Floats:
     return tissue
 
 
-def _populate(place: _Place, sheet: _Sheet) -> None:
+def _populate(place: Place, sheet: _Sheet) -> None:
     """Set nuclei into the rooms, and add them to the haematoxylin."""
     canvas = np.zeros_like(sheet.eosin)
     present = np.bincount(sheet.room.reshape(-1), minlength=len(Room)) > 0
@@ -268,7 +211,7 @@ def _populate(place: _Place, sheet: _Sheet) -> None:
     sheet.haematoxylin += canvas
 
 
-def _along_fibres(place: _Place, at: nuclei.Places) -> nuclei.Places:
+def _along_fibres(place: Place, at: nuclei.Places) -> nuclei.Places:
     """Turn nuclei to lie along the warped fibres, give or take."""
     inner_row = np.clip(at.row, 1, place.box.height - 2)
     inner_column = np.clip(at.column, 1, place.box.width - 2)

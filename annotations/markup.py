@@ -14,7 +14,7 @@ MAX_VERTICES = 2_000_000
 """In one file; a million are read in a few seconds."""
 
 _MAX_DEPTH = 64
-_LEAST_VERTICES = 4  # what a shape counts for at least, so that empty ones cannot fill memory
+_LEAST_VERTICES = 10  # what a shape counts for at least, so that empty ones cannot fill memory
 
 
 class Reader(ContentHandler):

@@ -1,5 +1,6 @@
 """Patches in, probabilities out: numpy at the door, OpenVINO or torch behind it."""
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -48,7 +49,9 @@ class OpenVinoPredictor:
     def __init__(self, module: Probabilities, side: int, precision: str, threads: int) -> None:
         core = openvino.Core()
         example = torch.zeros((1, side, side, 3), dtype=torch.uint8)
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # OpenVINO traces; torch would rather have its slower export used
+            warnings.simplefilter("ignore", DeprecationWarning)
             model = openvino.convert_model(
                 module, example_input=example, input=[([-1, side, side, 3], openvino.Type.u8)]
             )
@@ -59,7 +62,6 @@ class OpenVinoPredictor:
         if threads:
             hints["INFERENCE_NUM_THREADS"] = str(threads)
         self._request = core.compile_model(model, "CPU", hints).create_infer_request()
-        self._side = side
         self.describe = f"openvino {openvino.__version__.split('-')[0]} cpu {precision}"
 
     def __call__(self, patches: Patches) -> Maps:

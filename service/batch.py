@@ -46,6 +46,7 @@ class Batch:
                 yield outcome
             else:
                 suspects.append(job)
+                self._hear(Update(job.slide.name, "again-later"))
         for job in suspects:
             for _ in range(TRIES_ALONE):
                 _, outcome = next(self._run([job], width=1))

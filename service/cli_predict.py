@@ -80,9 +80,9 @@ def predict(
     with resumable(left):
         from .inputs import find_slides
         from .predict import Request
-        from .tasks import Settings
+        from .tasks import MapSettings
 
-        settings = Settings(
+        settings = MapSettings(
             device=device,
             runtime=runtime,
             precision=precision,

@@ -15,7 +15,7 @@ from .cluster import Share, available_cores, connected, embedded
 from .inputs import SlideInput
 from .progress import Display
 from .results import SlideTable, claimed
-from .tasks import Model, Settings, SlideJob, SlideOutcome, predict_slide, settle
+from .tasks import MapSettings, Model, SlideJob, SlideOutcome, predict_slide, settle
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -32,7 +32,7 @@ class Request:
     slides: Sequence[SlideInput]
     model: str
     out: Path
-    settings: Settings
+    settings: MapSettings
     resolution: Resolution
     cluster: str | None = None
     workers: int | None = None
@@ -91,11 +91,13 @@ def _settled(client: "Client", request: Request, share: Share) -> Model:
     path = Path(request.model)
     named = str(path.absolute()) if path.is_file() else request.model
     settings = replace(request.settings, threads=0 if request.cluster else share.threads)
-    model = client.submit(settle, named, settings, pure=False).result()
-    if not isinstance(model, Model):
-        raise ExtentError(
-            f"the cluster answered with {type(model).__name__}; is it another Extent?"
-        )
+    try:
+        model: Model = client.submit(settle, named, settings, pure=False).result()
+    except ExtentError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ExtentError(f"the cluster's workers cannot load the model: {said}") from error
     return model
 
 

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from tiling.frame import Pair
+from tiling.slide import Resolution
+
 from .inputs import SlideInput
 
 Status = Literal["done", "unchanged", "failed"]
@@ -15,7 +18,7 @@ PHASES = ("reading", "canvas", "pyramid", "tracing", "overlay", "publishing")
 
 
 @dataclass(frozen=True)
-class Settings:
+class MapSettings:
     """How maps are made, beside slide and model.
 
     `device`, `runtime`, `precision` may be `auto` until a worker has settled them, and `window`
@@ -38,7 +41,7 @@ class Model:
     path: Path
     name: str
     digest: str
-    settings: Settings
+    settings: MapSettings
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,21 @@ class SlideJob:
     parent: int | None = None
 
     @property
-    def parameters(self) -> dict[str, object]:
-        """What the result depends on beside slide and model; JSON values."""
+    def resolution(self) -> Resolution:
+        """A cohort's word on one slide goes before the command's on all, unless that is forced."""
+        if self.force_mpp or self.slide.mpp is None:
+            return Resolution(self.mpp, self.force_mpp)
+        return Resolution(self.slide.mpp)
+
+    def parameters(self, mpp_level0: Pair) -> dict[str, object]:
+        """What the result depends on beside slide and model; JSON values.
+
+        `mpp_level0` is the µm per level-0 pixel, x and y, that is used in the end.
+        """
         values = asdict(self.model.settings)
         del values["threads"]
         values["device"] = str(values["device"]).partition(":")[0]
-        return values | {"mpp": self.mpp, "force_mpp": self.force_mpp}
+        return values | {"mpp": list(mpp_level0)}
 
 
 @dataclass(frozen=True)
@@ -102,7 +114,7 @@ def topic_of(out: Path) -> str:
     return f"extent-progress {out}"
 
 
-def settle(model: str, settings: Settings) -> Model:
+def settle(model: str, settings: MapSettings) -> Model:
     """Check a model (a path or a shipped name) and settings: a batch's first task.
 
     Raises:

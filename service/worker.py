@@ -13,12 +13,12 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from annotations.errors import CheckpointError, UsageError
-from tiling.slide import Resolution, Slide, slide_digest
+from tiling.slide import Slide, slide_digest
 
 from . import process
 from .failures import reason_of
 from .results import Fingerprint, ResultPlace, read_summary, what_changed
-from .tasks import Model, Settings, SlideJob, SlideOutcome, Status, Update
+from .tasks import MapSettings, Model, SlideJob, SlideOutcome, Status, Update
 from .versions import library_versions
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SECONDS_BETWEEN_UPDATES = 0.2
 _one_slide_at_a_time = Lock()  # a predictor serves one thread
 
 
-def settled(model: str, settings: Settings) -> Model:
+def settled(model: str, settings: MapSettings) -> Model:
     """What `tasks.settle` promises."""
     from model.checkpoint import find_checkpoint, load_checkpoint
     from model.predictor import resolved
@@ -104,8 +104,9 @@ class _SlideWork:
         job, place = self._job, self._place
         self._phase("reading")
         place.check_replaceable()
-        with Slide.open(job.slide.path, self._resolution()) as slide:
-            wanted = Fingerprint(slide_digest(slide.path), job.model.digest, job.parameters)
+        with Slide.open(job.slide.path, job.resolution) as slide:
+            parameters = job.parameters(slide.known_mpp)
+            wanted = Fingerprint(slide_digest(slide.path), job.model.digest, parameters)
             note = ""
             if place.folder.exists():
                 changed = what_changed(place.folder, wanted)
@@ -118,13 +119,6 @@ class _SlideWork:
         self._phase("publishing")
         place.publish()
         return self._outcome("done", note, summary)
-
-    def _resolution(self) -> Resolution:
-        """A cohort's word on one slide comes before the command's on all, unless that is forced."""
-        job = self._job
-        if job.force_mpp or job.slide.mpp is None:
-            return Resolution(job.mpp, job.force_mpp)
-        return Resolution(job.slide.mpp)
 
     def _make(self, slide: Slide, wanted: Fingerprint) -> Mapping[str, object]:
         """Write the unfinished result, going on with the canvas that an earlier try left."""
@@ -178,7 +172,7 @@ def _canvas_key(wanted: Fingerprint, computed_by: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _execution(settings: Settings) -> "Execution":
+def _execution(settings: MapSettings) -> "Execution":
     from model.predictor import Execution
 
     return Execution(settings.device, settings.runtime, settings.precision, settings.threads)

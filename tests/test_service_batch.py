@@ -12,12 +12,12 @@ from annotations.errors import UsageError
 from service.batch import KILLS, Batch
 from service.cluster import Share, check_address, embedded
 from service.inputs import SlideInput
-from service.tasks import Model, Settings, SlideJob, SlideOutcome, Update, topic_of
+from service.tasks import MapSettings, Model, SlideJob, SlideOutcome, Update, topic_of
 from service.worker import Throttle
 
 
 def jobs(out: Path, *names: str) -> list[SlideJob]:
-    model = Model(Path("m"), "m", "digest", Settings())
+    model = Model(Path("m"), "m", "digest", MapSettings())
     return [SlideJob(SlideInput(Path(name), name), out, model) for name in names]
 
 

@@ -78,6 +78,7 @@ class Run:
     phase: str = "start"
 
     def __post_init__(self) -> None:
+        self.began = {self.phase: time.monotonic()}
         self.process = subprocess.Popen(
             command(*self.arguments),
             cwd=REPOSITORY,
@@ -91,9 +92,11 @@ class Run:
 
     def _read(self) -> None:
         assert self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith(f"{NAME}: "):
-                self.phase = line.split()[1]
+        with self.process.stdout as lines:
+            for line in lines:
+                if line.startswith(f"{NAME}: "):
+                    self.phase = line.split()[1]
+                    self.began.setdefault(self.phase, time.monotonic())
 
     def has_reached(self, aim: str) -> bool:
         """Whether a phase has begun; `report` is all that follows the canvas."""
@@ -122,15 +125,11 @@ class Run:
 
 def seconds_by_phase(options: tuple[object, ...], out: Path) -> dict[str, float]:
     """How long an undisturbed run took: to its first line, for the canvas, for the report."""
-    started = time.monotonic()
     run = Run((*options, "--out", out), out)
-    began = {"start": started}
-    while run.process.poll() is None:
-        began.setdefault(run.phase, time.monotonic())
-        time.sleep(0.0005)
-    assert run.process.returncode == 0
+    assert run.kill_at("never", 0) is None
+    began = run.began
     return {
-        "start": began["reading"] - started,
+        "start": began["reading"] - began["start"],
         "reading": began["canvas"] - began["reading"],
         "canvas": began["pyramid"] - began["canvas"],
         "report": began["publishing"] - began["pyramid"],

@@ -77,8 +77,8 @@ class DrawnSlide:
             count = max(8, round(ring.length / _VERTEX_UM))
             points = shapely.line_interpolate_point(ring, np.arange(count) / count, normalized=True)
             polygon = shapely.Polygon(shapely.get_coordinates(points) * scale)
-            polygon = polygon.intersection(slide)
-            result.append(Outline(TUMOUR, polygon))
+            kept = shapely.get_parts(polygon.intersection(slide))
+            result += [Outline(TUMOUR, part) for part in kept if part.area > 0]
         return result
 
     @property

@@ -117,12 +117,12 @@ def _tiles(
 
 
 def _cut(band: Pixels) -> Iterator[Pixels]:
-    """Tiles of one tile row [h <= TILE, w, 3]; the last ones are filled up with white."""
-    for left in range(0, band.shape[1], TILE):
-        piece = band[:, left : left + TILE]
-        tile = np.full((TILE, TILE, 3), 255, np.uint8)
-        tile[: piece.shape[0], : piece.shape[1]] = piece
-        yield tile
+    """Tiles of one tile row [h <= TILE, w, 3]; the last ones repeat their edge, which leaves no
+    ringing within the image."""
+    below, beside = -band.shape[0] % TILE, -band.shape[1] % TILE
+    padded = np.pad(band, ((0, below), (0, beside), (0, 0)), mode="edge")
+    for left in range(0, padded.shape[1], TILE):
+        yield np.ascontiguousarray(padded[:, left : left + TILE])
 
 
 class _Reduced:

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from shapely import MultiPolygon, Polygon, union_all
+from shapely import Polygon, get_parts, union_all
 
 Doubles = NDArray[np.float64]
 
@@ -146,7 +146,7 @@ class Layout:
         joined = union_all(foci).buffer(60).buffer(-60)
         tissue = union_all([piece.polygon(margin) for piece in self.tissue])
         joined = joined.intersection(tissue).buffer(-40).buffer(40)
-        return list(joined.geoms) if isinstance(joined, MultiPolygon) else [joined]
+        return [part for part in get_parts(joined) if not part.is_empty]
 
 
 def _deepest(blobs: list[Blob], ys: Doubles, xs: Doubles) -> tuple[Doubles, Doubles]:

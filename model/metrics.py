@@ -98,6 +98,32 @@ def counts_above(histogram: Histogram, threshold: float) -> Counts:
     return np.array([tp, fp, fn, tn], np.float64)
 
 
+@dataclass(frozen=True)
+class Curve:
+    """True and false positives as the threshold falls from above all scores to below them.
+
+    float64 [n], both rising; the last values are all positives and all negatives.
+    """
+
+    true: Floats
+    false: Floats
+
+    @classmethod
+    def of_histogram(cls, histogram: Histogram) -> "Curve":
+        """Every threshold that stored values can tell apart."""
+        falling = np.pad(histogram[:, ::-1].astype(np.float64), ((0, 0), (1, 0)))
+        return cls(falling[1].cumsum(), falling[0].cumsum())
+
+    @classmethod
+    def of_scores(cls, scores: Floats, truth: npt.NDArray[np.bool_]) -> "Curve":
+        """Every threshold between two different scores."""
+        levels, which = np.unique(scores, return_inverse=True)
+        number = len(levels)
+        counts = [np.bincount(which[truth == side], minlength=number) for side in (True, False)]
+        true, false = (np.pad(c[::-1].cumsum().astype(np.float64), (1, 0)) for c in counts)
+        return cls(true, false)
+
+
 def wins_of_scores(
     scores: Sequence[Floats], truths: Sequence[npt.NDArray[np.bool_]]
 ) -> tuple[Floats, Floats, Floats]:

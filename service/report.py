@@ -5,12 +5,12 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-from annotations import geojson_text, to_feature_collection
+from annotations import Feature, to_feature_collection
 from annotations.errors import UsageError
 from model.checkpoint import ModelCard
 from model.segment import ExtentMap
@@ -101,9 +101,7 @@ def write_result(
     )
     key = f"{facts.slide_digest} {facts.model_digest} {threshold!r}"
     features = lesion_features(lesions, extent_map.classes[extent_map.foreground], key)
-    collection = {**to_feature_collection(features), ORIGIN: [0.0, 0.0]}
-    with disk_errors(folder / OUTLINE_FILE):
-        (folder / OUTLINE_FILE).write_bytes(geojson_text(collection).encode())
+    _write_outlines(folder / OUTLINE_FILE, features)
     progress("overlay", 0.0)
     measures = _measures(extent_map, lesions)
     overlay = draw_overlay(
@@ -149,6 +147,18 @@ def _write_maps(
             ),
         )
     return list(names.values())
+
+
+def _write_outlines(path: Path, features: Iterable[Feature]) -> None:
+    """A FeatureCollection, a line a feature: a speckled map has more than memory should hold."""
+    head = json.dumps({"type": "FeatureCollection", ORIGIN: [0.0, 0.0], "features": []})
+    with disk_errors(path), path.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(head.removesuffix("]}"))
+        for number, feature in enumerate(features):
+            listed = to_feature_collection([feature])["features"]
+            text = json.dumps(listed, ensure_ascii=False, allow_nan=False)
+            stream.write((",\n" if number else "\n") + text[1:-1])
+        stream.write("\n]}\n")
 
 
 def map_files(classes: Sequence[str], foreground: int) -> dict[int, str]:

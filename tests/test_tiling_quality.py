@@ -29,14 +29,14 @@ def _tissue() -> Floats:
     return painted
 
 
-def _assessed(density: Floats, folder: Path) -> tuple[Quality, float]:
+def _assessed(density: Floats, folder: Path, budget: int = 10**9) -> tuple[Quality, float]:
     grain = np.random.default_rng(2).normal(0, 1.5, density.shape)
     pixels = np.clip(244 * 10**-density + grain, 0, 255).astype(np.uint8)
     path = folder / "painted.png"
     Image.fromarray(pixels).save(path)
     with Slide.open(path, Resolution(UM)) as slide:
         tissue = find_tissue(slide, slide.frame(UM), output_stride=4)
-        return assess_quality(slide, tissue), tissue.area_mm2
+        return assess_quality(slide, tissue, budget=budget), tissue.area_mm2
 
 
 def test_plain_tissue_has_no_flags(tmp_path: Path) -> None:
@@ -53,6 +53,15 @@ def test_the_half_out_of_focus_is_measured(tmp_path: Path) -> None:
     quality, area = _assessed(density, tmp_path)
     assert quality.out_of_focus_mm2 == pytest.approx(area / 2, rel=0.2)
     assert quality.pen_mm2 == 0
+
+
+def test_a_sample_of_blocks_stands_for_a_slide_over_budget(tmp_path: Path) -> None:
+    blurred = ndimage.gaussian_filter(_tissue(), (2.5, 2.5, 0))
+    whole, area = _assessed(blurred, tmp_path)
+    sample, _ = _assessed(blurred, tmp_path, budget=SIDE * SIDE // 3)
+    assert sample != whole
+    assert sample.out_of_focus_mm2 == pytest.approx(whole.out_of_focus_mm2, rel=0.1)
+    assert whole.out_of_focus_mm2 > 0.85 * area
 
 
 @pytest.mark.parametrize(

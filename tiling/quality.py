@@ -16,12 +16,14 @@ Density = npt.NDArray[np.float32]  # optical density, decadic, of white 245
 LOOK_UM = 4.0  # µm/px looked at, or the slide's own where that is coarser
 BAND_UM = 8.0  # µm/px in which pen and folds are sought
 BLOCK_UM, MARGIN_UM = 3000.0, 256.0
-BUDGET_LEVEL_PIXELS = 400_000_000  # decoded at most; beyond that every k-th block stands for k
+BUDGET_LEVEL_PIXELS = 400_000_000  # decoded at most: seconds, however large the slide
 WHITE = 245.0
 
 FOCUS_WINDOW_UM = 128.0
-FOCUS_RATIO = 0.12  # real and drawn slides in focus: 1st percentile 0.19-1.3; blurred, sigma 6 µm:
-FOCUS_CONTRAST = 3e-5  # 99th percentile under 0.15. Under this variance there is nothing to judge
+# Fine over coarse variance: real slides in focus have 1st percentiles of 0.07-0.42 (the low ones
+# at glass and edges); blurred with a sigma of 6 µm their 99th percentiles are 0.04-0.09
+FOCUS_RATIO = 0.10
+FOCUS_CONTRAST = 3e-5  # coarse variance under which there is nothing to judge
 FOCUS_COARSEST_UM = 6.0  # coarser pixels do not show whether nuclei are sharp
 
 SMOOTH_UM = 12.0
@@ -52,12 +54,15 @@ class Flags:
     folds: Mask
 
 
-def assess_quality(slide: Slide, tissue: TissueMask) -> Quality:
+def assess_quality(
+    slide: Slide, tissue: TissueMask, *, budget: int = BUDGET_LEVEL_PIXELS
+) -> Quality:
     """Flag what a reader should know of before trusting a map.
 
-    The slide is looked at in blocks at about LOOK_UM µm/px. Where that would decode more than
-    BUDGET_LEVEL_PIXELS, every k-th block with tissue is looked at and the areas are scaled by
-    tissue area. Fluorescence has no such flags: all areas are 0.
+    The slide is looked at in blocks at about LOOK_UM µm/px: blur too slight to see at that
+    resolution is no flag. Where that would decode more than `budget` pixels of the slide's level,
+    every k-th block with tissue is looked at and the areas are scaled by tissue area.
+    Fluorescence has no such flags: all areas are 0.
 
     Raises:
         SlideError: pixels cannot be read.
@@ -70,7 +75,7 @@ def assess_quality(slide: Slide, tissue: TissueMask) -> Quality:
     times, mpp = _band_times(frame.mpp[0]), frame.mpp[0]
     margin = times * round(MARGIN_UM / mpp / times)
     counts = np.zeros(4)
-    for block in _sampled(slide, frame, _blocks(frame, tissue, times)):
+    for block in _sampled(slide, frame, _blocks(frame, tissue, times), budget):
         around = block.padded(margin)
         mask = tissue.on(frame, around)
         flags = flags_of(slide.read(frame, around), mask, mpp, dense)
@@ -104,12 +109,12 @@ def _blocks(frame: Frame, tissue: TissueMask, times: int) -> list[Box]:
     return [box for box in boxes if tissue.on(frame, box).any()]
 
 
-def _sampled(slide: Slide, frame: Frame, blocks: list[Box]) -> list[Box]:
+def _sampled(slide: Slide, frame: Frame, blocks: list[Box], budget: int) -> list[Box]:
     """Every k-th block, so that the budget is kept."""
     level = best_level(slide.levels, frame)
     per_pixel = np.prod(frame.downsample) / np.prod(level.downsample)
     decoded = float(per_pixel) * sum(block.intersection(frame.box).area for block in blocks)
-    return blocks[:: max(1, int(np.ceil(decoded / BUDGET_LEVEL_PIXELS)))]
+    return blocks[:: max(1, int(np.ceil(decoded / budget)))]
 
 
 def flags_of(pixels: RGB, tissue: Mask, mpp: float, dense: float) -> Flags:

@@ -182,7 +182,7 @@ def _stained(pixels: RGB, lit: Mask) -> tuple[Mask, Mask]:
 def _glass_colour(pixels: RGB) -> npt.NDArray[np.float32]:
     """The commonest bright grey of each channel; pure white is where nothing was scanned."""
     darkest = pixels.min(axis=2)
-    plain = (darkest >= 225) & (darkest < 252) & (pixels.max(axis=2) - darkest <= 10)
+    plain = (darkest >= 205) & (darkest < 252) & (pixels.max(axis=2) - darkest <= 10)
     if np.count_nonzero(plain) < 0.01 * plain.size:
         return np.full(3, 245, np.float32)
     candidates = pixels[plain]

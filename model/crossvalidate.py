@@ -9,7 +9,8 @@ from annotations.errors import CheckpointError
 from .checkpoint import Checkpoint, ModelCard, load_checkpoint
 from .cohort import Case, Cohort, fold_patients, hashed_patient, shuffled
 from .config import TrainConfig
-from .train import TrainReport, train
+from .train import train
+from .trainer import TrainReport
 
 
 @dataclass(frozen=True)

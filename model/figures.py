@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from .metrics import Curve
 
 if TYPE_CHECKING:
-    from .train import Epoch
+    from .trainer import Epoch
 
 TRAIN_COLOUR, VALIDATION_COLOUR = "#0072b2", "#d55e00"  # told apart by colour-blind people too
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from model.config import TrainConfig
-    from model.train import TrainReport
+    from model.trainer import TrainReport
 
     from .training_display import TrainingDisplay
 
@@ -137,7 +137,7 @@ def _say_split(console: Console, split: "Mapping[str, Sequence[str]]", *, given:
 
 
 def _report(display: "TrainingDisplay", name: str) -> "TrainReport":
-    from model.train import TrainReport
+    from model.trainer import TrainReport
 
     return TrainReport(
         step=lambda epoch, step, steps: display.step(name, epoch, step, steps),

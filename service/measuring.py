@@ -14,7 +14,7 @@ from .cli_options import complain, say
 from .inputs import SlideInput, check_names
 from .predict import Request, predict
 from .progress import display_for
-from .tasks import Settings
+from .tasks import MapSettings
 
 if TYPE_CHECKING:
     from model.cohort import Case
@@ -29,7 +29,7 @@ def map_cases(
     model: str,
     out: Path,
     console: Console,
-    settings: Settings | None = None,
+    settings: MapSettings | None = None,
 ) -> list["Case"]:
     """Map the cases' slides into `out`/<name>/; returns those that succeeded, names the others.
 
@@ -38,7 +38,7 @@ def map_cases(
     """
     slides = [SlideInput(case.slide, slide_name(case.slide), case.mpp) for case in cases]
     check_names(slides)
-    request = Request(slides, model, out, settings or Settings(), Resolution())
+    request = Request(slides, model, out, settings or MapSettings(), Resolution())
     result = predict(request, display_for(console, len(slides)))
     for outcome in result.failed:
         complain(f"{outcome.name} failed: {outcome.reason}")

@@ -15,7 +15,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from model.train import Epoch
+    from model.trainer import Epoch
 
 
 class TrainingDisplay:

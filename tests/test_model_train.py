@@ -23,7 +23,8 @@ from model.dataset import CropSampler, LabelledSlide, open_cases
 from model.labelled import IGNORED
 from model.network import NetworkConfig
 from model.predictor import Execution, load_predictor
-from model.train import Epoch, TrainReport, TrainResult, train
+from model.train import TrainResult, train
+from model.trainer import Epoch, TrainReport
 from tiling.frame import Box
 from tiling.images import write_png
 

@@ -1,0 +1,60 @@
+"""What the documents say works: Python blocks run, settings are read, commands and links exist."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from model.config import TrainConfig
+from service.cli import app
+from tiling.synthetic import SlideRecipe
+from tiling.synthetic_files import write_drawn_slide
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def test_the_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = SlideRecipe(seed=3, site=1, width=1400, height=1200, mpp=2.0)
+    write_drawn_slide(tmp_path / "slide.tiff", recipe)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec("\n".join(blocks(ROOT / "docs" / "python.md", "python")), names)
+    regions, area, outlines = (names[n] for n in ("regions", "area_mm2", "outlines"))
+    assert isinstance(regions, list) and isinstance(area, float) and isinstance(outlines, list)
+    slide_area = sum(outline.area for outline in outlines) * 4 / 1e6
+    assert area == pytest.approx(slide_area, rel=1e-9)
+    assert (tmp_path / "mine.xml").exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_and_their_options_exist(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for block in re.findall(r"```\n(.*?)```", page.read_text(), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = line.split(" #")[0].split()
+            if not words or words[0] != "extent":
+                continue
+            known = {o for p in commands[words[1]].params for o in p.opts}
+            for word in words[2:]:
+                assert not word.startswith("--") or word in known, f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_settings_are_settings(page: Path) -> None:
+    for block in blocks(page, "toml"):
+        TrainConfig.from_dict(tomllib.loads(block))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert target.startswith("http") or (page.parent / target).exists(), (
+            f"{page.name}: {target}"
+        )

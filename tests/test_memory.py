@@ -1,0 +1,63 @@
+"""Memory does not grow with the slide: predicting 40,000 x 40,000 pixels stays under 1.5 GB."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import write_random_model
+from tiling.synthetic_blocks import write_blocks_slide
+
+pytestmark = pytest.mark.slow
+SIDE = 40_000
+LIMIT_BYTES = 1_500_000_000
+
+
+@pytest.fixture(scope="module")
+def large_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.tiff"
+    write_blocks_slide(path, SIDE, SIDE, mpp=1.0)
+    return path
+
+
+def tree_pss(root: psutil.Process) -> int:
+    """Proportional set size of a process and all below it, bytes."""
+    total = 0
+    for process in (root, *root.children(recursive=True)):
+        try:
+            total += process.memory_full_info().pss
+        except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
+            continue  # it ended in between
+    return total
+
+
+def predict_and_watch(slide: Path, model: str, out: Path) -> int:
+    """Run `extent predict`; the highest PSS of its process tree, bytes."""
+    command = [sys.executable, "-m", "service.cli", "predict", str(slide), "--model", model]
+    running = subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.DEVNULL)
+    root, highest = psutil.Process(running.pid), 0
+    while running.poll() is None:
+        highest = max(highest, tree_pss(root))
+        time.sleep(0.1)
+    assert running.returncode == 0
+    return highest
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("model_mpp", [4.0, 1.0], ids=["shipped-at-4", "random-at-1"])
+def test_a_large_slide_needs_little_memory(
+    large_slide: Path, tmp_path: Path, model_mpp: float
+) -> None:
+    """The model that ships at its 4 µm/px, and a small one at the slide's own 1 µm/px."""
+    model = "breast-idc"
+    if model_mpp == 1.0:
+        model = str(write_random_model(tmp_path / "random.safetensors", mpp=1.0))
+    highest = predict_and_watch(large_slide, model, tmp_path / "out")
+    summary = json.loads((tmp_path / "out" / "large" / "summary.json").read_text())
+    assert 300 < summary["tissue_area_mm2"] < 900, "about a third of 1,600 mm²"
+    print(f"peak PSS {highest / 1e6:.0f} MB")
+    assert highest < LIMIT_BYTES

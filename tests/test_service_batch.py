@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,19 @@ def test_an_embedded_cluster_is_this_machines_alone_and_encrypted() -> None:
     with embedded(Share(1, 1)) as client:
         addresses = [client.scheduler.address, *client.scheduler_info()["workers"]]
     assert [address.rpartition(":")[0] for address in addresses] == ["tls://127.0.0.1"] * 2
+
+
+def test_an_embedded_cluster_shows_nothing_over_http() -> None:
+    with embedded(Share(1, 1)) as client:
+        info = client.scheduler_info()
+        ports = [info["services"]["dashboard"]]
+        ports += [worker["services"]["dashboard"] for worker in info["workers"].values()]
+        for port in ports:
+            for path in ("health", "info/main/workers.html", "json/identity.json", "metrics"):
+                connection = HTTPConnection("127.0.0.1", port, timeout=20)
+                connection.request("GET", f"/{path}")
+                assert connection.getresponse().status == 404
+                connection.close()
 
 
 def test_workers_have_no_memory_limit() -> None:

@@ -23,11 +23,10 @@ from tiling.slide import Slide
 from .convert import ORIGIN
 from .lesions import Lesion, find_lesions, lesion_features
 from .overlay import draw_overlay
+from .results import OVERLAY_FILE, SUMMARY_FILE
 
 MAP_FILE = "probability.tiff"
 OUTLINE_FILE = "extent.geojson"
-SUMMARY_FILE = "summary.json"
-OVERLAY_FILE = "overlay.png"
 
 Phase = Callable[[str, float], None]  # phase, share of it that is done, 0-1
 

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import hmac
+import io
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotations.errors import CohortError
+from tiling.slide import MPP_RANGE, plausible_mpp
 
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "annotations", "patient")
@@ -50,21 +52,17 @@ def read_cohort(path: Path) -> Cohort:
     """Read cohort.csv; every fault of the file is named at once.
 
     Raises:
-        CohortError: unreadable, columns or files missing, a patient in two splits, no rows.
+        CohortError: unreadable, columns or files missing, a slide twice, a patient in two splits,
+            splits for some rows only, no rows.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CohortError(f"{path}: cannot be read: {error}") from error
-    rows = list(csv.DictReader(text.splitlines()))
-    missing = [name for name in REQUIRED if not rows or name not in rows[0]]
-    if missing:
-        what = f"has no column {', '.join(missing)}" if rows else "has no rows"
-        raise CohortError(f"{path.name}: {what} (needed: {', '.join(REQUIRED)})")
-    if len(rows) > MAX_ROWS:
-        raise CohortError(f"{path.name}: over {MAX_ROWS} rows")
+        rows = _rows(path, text)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CohortError(f"{path}: cannot be read as a CSV file: {error}") from error
     faults: list[str] = []
     cases = tuple(_case(path.parent, line, row, faults) for line, row in enumerate(rows, 2))
+    faults += _repeated(cases, path.parent)
     faults += _split_faults(cases)
     if faults:
         shown = "\n  ".join(faults[:20]) + (
@@ -74,16 +72,42 @@ def read_cohort(path: Path) -> Cohort:
     return Cohort(path, cases, _digest(text, cases))
 
 
-def _case(folder: Path, line: int, row: Mapping[str, str | None], faults: list[str]) -> Case:
-    values = {k: (v or "").strip() for k, v in row.items() if k}
+def _rows(path: Path, text: str) -> list[dict[str, str]]:
+    """The file's rows by column name, blanks around names and values removed."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+    missing = [name for name in REQUIRED if name not in reader.fieldnames]
+    if missing:
+        raise CohortError(
+            f"{path.name}: has no column {', '.join(missing)} "
+            f"(needed: {', '.join(REQUIRED)}, separated by commas)"
+        )
+    # What stands beyond the last column has no name
+    rows = [{k: (v or "").strip() for k, v in row.items() if k} for row in reader]
+    if not rows:
+        raise CohortError(f"{path.name}: has no rows")
+    if len(rows) > MAX_ROWS:
+        raise CohortError(f"{path.name}: over {MAX_ROWS} rows")
+    return rows
 
-    def existing(column: str) -> Path | None:
+
+def _case(folder: Path, line: int, values: Mapping[str, str], faults: list[str]) -> Case:
+    def existing(column: str, *, folders: bool = False) -> Path | None:
         name = values.get(column, "")
-        if name and not (folder / name).exists():
-            faults.append(f"line {line}: {column} {name} does not exist")
-        return folder / name if name else None
+        if not name:
+            return None
+        file = folder / name
+        try:
+            if not file.exists():
+                faults.append(f"line {line}: {column} {name} does not exist")
+            elif not (folders or file.is_file()):
+                faults.append(f"line {line}: {column} {name} is not a file")
+        except OSError as error:
+            faults.append(f"line {line}: {column} {name[:80]}: {error.strerror}")
+        return file
 
-    slide, annotations, labelled = map(existing, ("slide", "annotations", "labelled"))
+    slide = existing("slide", folders=True)  # DICOM
+    annotations, labelled = existing("annotations"), existing("labelled")
     if slide is None:
         faults.append(f"line {line}: no slide")
     if not values["patient"]:
@@ -91,31 +115,58 @@ def _case(folder: Path, line: int, row: Mapping[str, str | None], faults: list[s
     split = values.get("split") or None
     if split not in (*SPLITS, None):
         faults.append(f"line {line}: split {split!r} is none of {', '.join(SPLITS)}")
-    mpp: float | None = None
-    if values.get("mpp"):
-        try:
-            mpp = float(values["mpp"])
-        except ValueError:
-            faults.append(f"line {line}: mpp {values['mpp']!r} is not a number")
+    mpp = _mpp(values.get("mpp", ""))
+    if mpp is not None and not plausible_mpp(mpp):
+        low, high = MPP_RANGE
+        faults.append(
+            f"line {line}: mpp {values['mpp']!r} is no µm/px (a number within {low:g} and {high:g})"
+        )
     return Case(slide or folder, annotations, values["patient"], split, mpp, labelled)
+
+
+def _mpp(text: str) -> float | None:
+    """None where nothing stands; NaN for what is no number."""
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return float("nan")
+
+
+def _repeated(cases: Sequence[Case], folder: Path) -> list[str]:
+    lines: dict[Path, list[int]] = defaultdict(list)
+    for line, case in enumerate(cases, 2):
+        lines[case.slide.absolute()].append(line)
+    return [
+        f"lines {', '.join(map(str, found))}: slide {slide.name} stands there more than once"
+        for slide, found in lines.items()
+        if len(found) > 1 and slide != folder.absolute()  # where no slide is named
+    ]
 
 
 def _split_faults(cases: Sequence[Case]) -> list[str]:
     splits: dict[str, set[str]] = defaultdict(set)
     for case in cases:
         splits[case.patient].add(case.split or "none")
-    return [
+    faults = [
         f"patient {patient} stands in {' and '.join(sorted(found))}: a patient belongs to one split"
         for patient, found in sorted(splits.items())
         if len(found) > 1
     ]
+    without = [line for line, case in enumerate(cases, 2) if not case.split]
+    if not faults and 0 < len(without) < len(cases):
+        shown = ", ".join(map(str, without[:10])) + (", …" if without[10:] else "")
+        faults.append(f"lines {shown}: no split, though other lines have one; fill all or none")
+    return faults
 
 
 def _digest(text: str, cases: Sequence[Case]) -> str:
     digest = hashlib.sha256(text.encode())
     for case in cases:
         for file in (case.annotations, case.labelled):
-            digest.update(file.read_bytes() if file else b"-")
+            try:
+                digest.update(file.read_bytes() if file else b"-")
+            except OSError as error:
+                raise CohortError(f"{file}: cannot be read: {error.strerror}") from error
     return digest.hexdigest()
 
 
@@ -140,6 +191,8 @@ def split_patients(
             "add patients, or set the shares with `split` in the config"
         )
     counts = [max(1, round(share * len(patients))) if share else 0 for share in shares[1:]]
+    while sum(counts) + (shares[0] > 0) > len(patients):  # rounded up too often
+        counts[counts.index(max(counts))] -= 1
     validation, test = counts
     train = len(patients) - validation - test
     return {

@@ -215,5 +215,8 @@ class SlideTable:
         writer.writerows(row for _, row in sorted(self._rows.items()))
         temporary = self._path.with_name(f".{TABLE_FILE}.part")
         with disk_errors(self._path):
-            temporary.write_text(text.getvalue(), encoding="utf-8")
-            temporary.replace(self._path)
+            try:
+                temporary.write_text(text.getvalue(), encoding="utf-8")
+                temporary.replace(self._path)
+            finally:
+                temporary.unlink(missing_ok=True)

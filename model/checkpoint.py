@@ -7,8 +7,9 @@ against each other and against caps before a network is built.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ CARD_KEY = "extent.card"
 CARD_VERSION = 1
 MAX_FILE_BYTES = 1 << 30
 MAX_CARD_BYTES = 4 << 20
+COUNTER = "num_batches_tracked"  # training's own; no part of a model
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,9 @@ class ModelCard:
             raise ValueError(f"not a version {CARD_VERSION} model card")
         if set(values) - {f.name for f in fields(cls)}:
             raise ValueError("the card has entries that this version does not know")
+        for name, kind in _KINDS.items():
+            if name in values and not isinstance(values[name], kind):
+                raise ValueError(f"the card's {name} is of the wrong kind")
         try:
             network = NetworkConfig.from_dict(values.pop("network"))
             patients = {split: tuple(hashes) for split, hashes in values.pop("patients").items()}
@@ -93,6 +98,15 @@ class ModelCard:
             return cls(network=network, patients=patients, classes=classes, **values)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"a card entry is missing or of the wrong kind: {error}") from error
+
+
+_KINDS = {
+    **dict.fromkeys(("name", "intended_use", "data", "licence", "cohort_digest"), str),
+    **dict.fromkeys(("patient_salt", "weights_digest"), str),
+    **dict.fromkeys(("network", "patients", "training", "measures", "calibration"), dict),
+    "classes": list,
+    "foreground": int,
+}
 
 
 @dataclass(frozen=True)
@@ -121,9 +135,9 @@ def save_checkpoint(path: Path, card: ModelCard, network: Network) -> Checkpoint
     weights = {
         name: value.detach().cpu().contiguous()
         for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
+        if not name.endswith(COUNTER)
     }
-    card = ModelCard(**{**_shallow(card), "weights_digest": weights_digest(weights)})
+    card = replace(card, weights_digest=weights_digest(weights))
     data = save(weights, metadata={CARD_KEY: card.to_json()})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
@@ -133,10 +147,6 @@ def save_checkpoint(path: Path, card: ModelCard, network: Network) -> Checkpoint
         os.fsync(stream.fileno())
     temporary.replace(path)
     return Checkpoint(card, network, hashlib.sha256(data).hexdigest())
-
-
-def _shallow(card: ModelCard) -> dict[str, Any]:
-    return {f.name: getattr(card, f.name) for f in fields(card)}
 
 
 def shipped_models() -> list[str]:
@@ -167,7 +177,8 @@ def read_card(path: Path) -> ModelCard:
     Raises:
         CheckpointError: not a checkpoint of Extent.
     """
-    return _read(path)[0]
+    with _opened(path) as file:
+        return _card(path, file)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -176,46 +187,64 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: truncated, of another program, altered, or weights unlike the card's.
     """
-    card, weights = _read(path)
+    with _opened(path) as file:
+        card = _card(path, file)
+        _check_shapes(path, card, file)
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if weights_digest(weights) != card.weights_digest:
         raise CheckpointError(f"{path.name}: the weights are not those its card was written for")
     network = Network(card.network)
-    try:
-        missing, unexpected = network.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{path.name}: weights do not fit the card's network: {error}"
-        ) from error
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{path.name}: weights do not fit the card's network "
-            f"(missing {missing[:3]}, unexpected {unexpected[:3]})"
-        )
+    network.load_state_dict(weights, strict=False)  # but for counters, all there: see above
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return Checkpoint(card, network.eval(), digest)
 
 
-def _read(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    """The file, its faults told as ours."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise CheckpointError(f"{path.name}: larger than any model of Extent")
         with safe_open(path, framework="pt", device="cpu") as file:
-            text = (file.metadata() or {}).get(CARD_KEY)
-            if text is None:
-                raise CheckpointError(
-                    f"{path.name}: weights of another program (no model card inside)"
-                )
-            if len(text) > MAX_CARD_BYTES:
-                raise CheckpointError(f"{path.name}: the model card is too large")
-            card = ModelCard.from_json(text)
-            return card, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            yield file
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except SafetensorError as error:
         raise CheckpointError(
             f"{path.name}: not a safetensors file, or cut short ({error}); copy it again"
         ) from error
+
+
+def _card(path: Path, file: safe_open) -> ModelCard:
+    text = (file.metadata() or {}).get(CARD_KEY)
+    if text is None:
+        raise CheckpointError(f"{path.name}: weights of another program (no model card inside)")
+    if len(text) > MAX_CARD_BYTES:
+        raise CheckpointError(f"{path.name}: the model card is too large")
+    try:
+        return ModelCard.from_json(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name}: {error}") from error
+
+
+def _check_shapes(path: Path, card: ModelCard, file: safe_open) -> None:
+    """Before anything is allocated: the weights are those of the card's network, no others."""
+    try:
+        with torch.device("meta"):
+            network = Network(card.network)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path.name}: no network can be built from its card") from error
+    wanted = {
+        name: tuple(value.shape)
+        for name, value in network.state_dict().items()
+        if not name.endswith(COUNTER)
+    }
+    found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    unlike = sorted(n for n in wanted.keys() | found.keys() if wanted.get(n) != found.get(n))
+    if unlike:
+        shown = "; ".join(
+            f"{n}: {found.get(n, 'none')} in the file, {wanted.get(n, 'none')} by the card"
+            for n in unlike[:3]
+        )
+        raise CheckpointError(f"{path.name}: weights do not fit the card's network ({shown})")

@@ -1,8 +1,7 @@
-"""What an evaluation leaves on disk: metrics.json, and a report with pictures in one HTML file."""
+"""What people read of an evaluation: one HTML file with its pictures inside."""
 
 import base64
 import html
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from tiling.slide import slide_name
 
 from .evaluation_pictures import draw_comparison
 
-METRICS_FILE, REPORT_FILE, PICTURES = "metrics.json", "report.html", "pictures"
+REPORT_FILE, PICTURES = "report.html", "pictures"
 SHOWN = 3  # best and as many worst slides
 PIXEL_WORDS = {
     "dice": "Overlap of the model's area and the expert's (Dice): 1 is the same area",
@@ -50,43 +49,42 @@ figure { margin: 1rem 0; } figcaption, small { color: #55626e; }
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured: a case and its measures a slide, and what `summarise` made of them."""
+    """What was measured: a case and its measures a slide, and what `summarise` made of them.
 
-    model: str
+    `maps`: the folder with a result a slide.
+    """
+
     cases: Sequence[Case]
     measures: Sequence[SlideMeasures]
     metrics: Mapping[str, Any]
+    maps: Path
+    question: Question
 
 
-def write_evaluation(out: Path, evaluation: Evaluation, results: Path, question: Question) -> None:
-    """Write metrics.json, report.html and pictures/ into `out`.
-
-    `results`: the folder with a result a slide. Equal inputs give equal bytes.
+def write_report(out: Path, evaluation: Evaluation) -> None:
+    """Write report.html and pictures/ into `out`; equal inputs give equal bytes.
 
     Raises:
         ResultError: not writable, disk full, or a result is gone. SlideError, OutlineError.
     """
+    metrics = evaluation.metrics
     with disk_errors(out):
         (out / PICTURES).mkdir(parents=True, exist_ok=True)
-        text = json.dumps(evaluation.metrics, indent=2, ensure_ascii=False, allow_nan=False)
-        (out / METRICS_FILE).write_text(text + "\n", encoding="utf-8")
         parts = [
-            _heading(evaluation),
-            _figures("Tissue, pixel by pixel", evaluation.metrics["pixels"], PIXEL_WORDS),
-            _figures(
-                f"Cells of {evaluation.metrics['cell_um']:g} µm",
-                evaluation.metrics["cells"],
-                CELL_WORDS,
-            ),
+            _heading(metrics),
+            _figures("Tissue, pixel by pixel", metrics["pixels"], PIXEL_WORDS),
+            _figures(f"Cells of {metrics['cell_um']:g} µm", metrics["cells"], CELL_WORDS),
             _plots(out / PICTURES, evaluation.measures),
-            _slides(evaluation.metrics["slides"]),
-            _comparisons(out / PICTURES, evaluation, results, question),
+            _slides(metrics["slides"]),
+            _comparisons(out / PICTURES, evaluation),
         ]
-        (out / REPORT_FILE).write_text(_page(evaluation.model, parts), encoding="utf-8")
+        temporary = out / f".{REPORT_FILE}.part"
+        temporary.write_text(_page(parts), encoding="utf-8")
+        temporary.replace(out / REPORT_FILE)
 
 
-def _page(model: str, parts: Sequence[str]) -> str:
-    title = html.escape(f"How well {model} finds tumour")
+def _page(parts: Sequence[str]) -> str:
+    title = "How well the maps match the experts"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
@@ -94,16 +92,11 @@ def _page(model: str, parts: Sequence[str]) -> str:
     )
 
 
-def _heading(evaluation: Evaluation) -> str:
-    m = evaluation.metrics
-    where = (
-        f"the {m['split']} split of its own cohort"
-        if m["split"]
-        else "a cohort that is not the model's"
-    )
+def _heading(m: Mapping[str, Any]) -> str:
+    where = f", the {m['split']} split of the model's own cohort" if m["split"] else ""
     left_out = m["left_out"]
     text = (
-        f"<p>Measured on {m['n_slides']} slides of {m['n_patients']} patients from {where}, "
+        f"<p>Measured on {m['n_slides']} slides of {m['n_patients']} patients{where}, "
         f"against the expert's outlines, wherever the expert has labelled. "
         f"A place counts as tumour when its probability is above {_threshold(m['threshold'])}. "
         "In brackets: the interval that holds 95 % of what other draws of such patients would "
@@ -196,7 +189,7 @@ def _cell(value: object) -> str:
     return html.escape(str(value))
 
 
-def _comparisons(folder: Path, evaluation: Evaluation, results: Path, question: Question) -> str:
+def _comparisons(folder: Path, evaluation: Evaluation) -> str:
     ranked = sorted((m.dice, i) for i, m in enumerate(evaluation.measures) if m.dice is not None)
     worst = ranked[:SHOWN]
     best = [item for item in ranked[-SHOWN:] if item not in worst][::-1]
@@ -208,7 +201,7 @@ def _comparisons(folder: Path, evaluation: Evaluation, results: Path, question: 
             case = evaluation.cases[i]
             name = slide_name(case.slide)
             caption = f"solid: model, dashed: expert; Dice {dice:.3f}"
-            pixels = draw_comparison(case, results / name, question, caption)
+            pixels = draw_comparison(case, evaluation.maps / name, evaluation.question, caption)
             path = folder / f"slide-{i + 1}.png"
             write_png(path, pixels)
             text += _picture(path, f"{name}, patient {case.patient}: Dice {dice:.3f}")

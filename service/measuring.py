@@ -61,7 +61,8 @@ def write_measures(
         CohortError: there is nothing to measure. And what measure_slide raises.
     """
     from model.evaluate import measure_cases, summarise
-    from model.report import write_report
+
+    from .evaluation_report import Evaluation, write_report
 
     measures = measure_cases(cases, out / MAPS, question)
     metrics = summarise(measures, cell_um=question.cell_um, seed=seed, selection=selection)
@@ -69,7 +70,7 @@ def write_measures(
         temporary = out / f".{METRICS_FILE}.part"
         temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
         temporary.replace(out / METRICS_FILE)
-        write_report(out, cases, measures, metrics, question)
+        write_report(out, Evaluation(cases, measures, metrics, out / MAPS, question))
     say(
         console,
         *(_line(metrics, group, name) for group, name in _HEADLINES),

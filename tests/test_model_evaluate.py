@@ -20,7 +20,7 @@ from model.labelled import ExpertLabels
 from model.measure import Question, SlideMeasures, measure_slide
 from model.network import NetworkConfig
 from model.selection import select_cases
-from service.evaluation_report import Evaluation, write_evaluation
+from service.evaluation_report import Evaluation, write_report
 from tests.fabricated import write_rectangles, write_result_folder, write_tissue
 from tiling.frame import Frame
 from tiling.images import read_grey, write_png
@@ -305,11 +305,12 @@ def test_the_report_is_one_file_that_needs_no_other(tmp_path: Path) -> None:
         case = a_case(tmp_path, name, f"p{index}", tumour=name != "none")
         cases.append(case)
         measures.append(measured(tmp_path, case, drawn_map(20 + 5 * index, 20, 75, 60)))
-    evaluation = Evaluation("m", cases, measures, summarise(measures, cell_um=200.0, seed=0))
+    evaluation = Evaluation(
+        cases, measures, summarise(measures, cell_um=200.0, seed=0), tmp_path / "out", QUESTION
+    )
     out = tmp_path / "report"
-    write_evaluation(out, evaluation, tmp_path / "out", QUESTION)
+    write_report(out, evaluation)
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert json.loads((out / "metrics.json").read_text()) == evaluation.metrics
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
     assert len(sources) == 4 and all(s.startswith("data:image/png;base64,") for s in sources)
     assert "two &lt;b&gt;" in page and "<b>" not in page
@@ -317,7 +318,7 @@ def test_the_report_is_one_file_that_needs_no_other(tmp_path: Path) -> None:
     pictures = sorted(path.name for path in (out / "pictures").iterdir())
     assert pictures == ["areas.png", "curves.png", "slide-1.png", "slide-2.png"]
     before = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    write_evaluation(out, evaluation, tmp_path / "out", QUESTION)
+    write_report(out, evaluation)
     assert before == {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 

@@ -43,7 +43,7 @@ def write_blocks_slide(
 
 def _reduced(pixels: Pixels, by: int) -> Pixels:
     side = pixels.shape[0] // by
-    means = pixels.reshape(side, by, side, by, 3).mean(axis=(1, 3))
+    means = pixels.reshape(side, by, side, by, 3).mean(axis=(1, 3), dtype=np.float32)
     rounded: Pixels = np.round(means).astype(np.uint8)
     return rounded
 
@@ -60,13 +60,8 @@ class _LevelTiles:
     def __iter__(self) -> Iterator[bytes]:
         width, height = self.plan.size(self.level)
         side = self.piece.shape[0] // TILE
-        encoded = [
-            [
-                self._encoded(self.piece[y : y + TILE, x : x + TILE])
-                for x in range(0, side * TILE, TILE)
-            ]
-            for y in range(0, side * TILE, TILE)
-        ]
+        squares = self.piece.reshape(side, TILE, side, TILE, 3).swapaxes(1, 2)
+        encoded = [[self._encoded(square) for square in row] for row in squares]
         glass = self._encoded(np.broadcast_to(self.piece[:1, :1], (TILE, TILE, 3)))
         columns, rows = -(-width // TILE), -(-height // TILE)
         places_x, places_y = np.arange(-(-columns // side)), np.arange(-(-rows // side))
@@ -83,6 +78,7 @@ class _LevelTiles:
         alone = PyramidPlan(TILE, TILE, self.plan.mpp, (1,), self.plan.quality)
         with tifffile.TiffWriter(file) as tiff:
             write_level(tiff, alone, 0, iter([np.ascontiguousarray(tile)]))
+        file.seek(0)
         with tifffile.TiffFile(file) as tiff:
             page = tiff.pages.first
             start, count = page.dataoffsets[0], page.databytecounts[0]

@@ -114,6 +114,9 @@ def write_areas(path: Path, areas_mm2: Sequence[tuple[float, float]]) -> None:
     ratio.axhline(1, color="0.6", ls=":")
     if len(logs):
         ratio.set(xscale="log", yscale="log")
+        for axis in (ratio.xaxis, ratio.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("{x:g}")
     ratio.set(xlabel="mean of both, mm²", ylabel="model / expert", title="Ratio of areas")
     _save(figure, path)
 

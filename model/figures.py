@@ -113,10 +113,10 @@ def write_areas(path: Path, areas_mm2: Sequence[tuple[float, float]]) -> None:
             ratio.axhline(float(np.exp(logs.mean() + offset)), color=VALIDATION_COLOUR, ls=style)
     ratio.axhline(1, color="0.6", ls=":")
     if len(logs):
-        ratio.set(xscale="log", yscale="log")
-        for axis in (ratio.xaxis, ratio.yaxis):
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter("{x:g}")
+        ratio.set(yscale="log")
+        low, high = ratio.get_ylim()
+        ratio.yaxis.set_major_formatter("{x:g}")
+        ratio.yaxis.set_minor_formatter("{x:g}" if high < 10 * low else "")
     ratio.set(xlabel="mean of both, mm²", ylabel="model / expert", title="Ratio of areas")
     _save(figure, path)
 

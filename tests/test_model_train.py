@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import shapely
 import torch
-from shapely import Point, Polygon
-from shapely.affinity import scale
 
 from annotations import Outline, write_outlines
 from annotations.errors import CohortError, SlideError, UsageError
@@ -25,8 +23,8 @@ from model.network import NetworkConfig
 from model.predictor import Execution, load_predictor
 from model.train import TrainResult, train
 from model.trainer import Epoch, TrainReport
+from tests.drawn import HEIGHT, WIDTH, draw_case, draw_patients
 from tiling.frame import Box
-from tiling.images import write_png
 
 SMALL = TrainConfig(
     network=NetworkConfig(widths=(8, 16, 16), convolutions=(1, 1, 1), dropout=0.1),
@@ -39,34 +37,12 @@ SMALL = TrainConfig(
     learning_rate=5e-3,
     ignore_band_um=0,
 )
-WIDTH, HEIGHT = 420, 330
-
-
-def draw_case(folder: Path, number: int) -> tuple[Path, Polygon]:
-    """A pale slide with a dark ellipse, which the expert outlined; the same for the same number."""
-    rng = np.random.default_rng(number)
-    ellipse = scale(Point(*rng.uniform(150, 250, 2)).buffer(80), 1.2, 0.8)
-    x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
-    inside = shapely.contains_xy(ellipse, x, y)
-    colour = np.where(inside[..., None], (120, 60, 150), (225, 170, 200))
-    pixels = np.clip(colour + rng.normal(0, 12, (HEIGHT, WIDTH, 1)), 0, 255).astype(np.uint8)
-    path = folder / f"s{number}.png"
-    write_png(path, pixels)
-    write_outlines(folder / f"s{number}.geojson", [Outline("tumour", ellipse)], format="qupath")
-    return path, ellipse
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Six patients, six slides."""
-    folder = tmp_path_factory.mktemp("cohort")
-    for number in range(6):
-        draw_case(folder, number)
-    with (folder / "cohort.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("slide", "annotations", "patient", "mpp"))
-        writer.writerows((f"s{n}.png", f"s{n}.geojson", f"p{n}", "4.0") for n in range(6))
-    return read_cohort(folder / "cohort.csv")
+    return read_cohort(draw_patients(tmp_path_factory.mktemp("cohort"), 6))
 
 
 def run(

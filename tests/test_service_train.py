@@ -1,0 +1,155 @@
+"""train, evaluate and crossvalidate as a user types them."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.drawn import draw_patients
+
+CONFIG = """
+epochs = 4
+epoch_crops = 32
+batch = 4
+crop = 128
+validation_crops = 4
+average_decay = 0.8
+learning_rate = 5e-3
+ignore_band_um = 0.0
+
+[network]
+widths = [8, 16, 16]
+convolutions = [1, 1, 1]
+"""
+EXTENT = [sys.executable, "-m", "service.cli"]
+
+
+def extent(*arguments: object, code: int = 0) -> tuple[str, str]:
+    """Run a command; what it said on stdout and stderr. No run ever shows a traceback."""
+    done = subprocess.run([*EXTENT, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort of six patients with settings; a model trained on it in `trained/`."""
+    folder = tmp_path_factory.mktemp("work")
+    draw_patients(folder, 6)
+    (folder / "small.toml").write_text(CONFIG)
+    extent(
+        "train",
+        folder / "cohort.csv",
+        "--config",
+        folder / "small.toml",
+        "--out",
+        folder / "trained",
+    )
+    return folder
+
+
+def test_train_writes_one_file_and_curves(work: Path) -> None:
+    assert (work / "trained" / "model.safetensors").stat().st_size > 10_000
+    assert len((work / "trained" / "curves.csv").read_text().splitlines()) == 5
+    assert (work / "trained" / "curves.png").stat().st_size > 5_000
+
+
+def test_train_does_not_overwrite_an_earlier_training(work: Path) -> None:
+    command = ("train", work / "cohort.csv", "--config", work / "small.toml")
+    _, said = extent(*command, "--out", work / "trained", code=2)
+    assert "--resume" in said
+
+
+def test_evaluate_measures_the_test_patients_only(work: Path) -> None:
+    model, out = work / "trained" / "model.safetensors", work / "evaluated"
+    said, _ = extent("evaluate", work / "cohort.csv", "--model", model, "--out", out)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["split"] == "test" and metrics["n_patients"] == 1
+    assert not metrics["includes_seen"]
+    assert metrics["pixels"]["dice"]["value"] > 0.5
+    assert "pixels dice" in said and str(out / "report.html") in said
+    (slide,) = metrics["slides"]
+    assert (out / "maps" / slide["slide"] / "overlay.png").exists()
+    html = (out / "report.html").read_text()
+    assert "data:image/png" in html and "http://" not in html.replace("http://www.w3.org", "")
+
+
+def test_evaluate_leaves_seen_patients_out_and_names_them(work: Path, tmp_path: Path) -> None:
+    """Another file with the same patients is another cohort: all slides, but for those seen."""
+    rows = list(csv.DictReader((work / "cohort.csv").read_text().splitlines()))
+    other = work / "other.csv"
+    with other.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ["slide", "annotations", "patient", "mpp", "note"])
+        writer.writeheader()
+        writer.writerows({**row, "note": "x"} for row in rows)
+    model = work / "trained" / "model.safetensors"
+    _, said = extent("evaluate", other, "--model", model, "--out", tmp_path / "out")
+    assert said.count("p") >= 5 and "left out" in said
+    _, said = extent(
+        "evaluate", other, "--model", model, "--out", tmp_path / "all", "--include-seen"
+    )
+    metrics = json.loads((tmp_path / "all" / "metrics.json").read_text())
+    assert metrics["n_patients"] == 6 and metrics["includes_seen"]
+    assert metrics["pixels"]["dice"]["includes_seen"]
+
+
+def test_crossvalidate_judges_every_slide_out_of_fold(work: Path, tmp_path: Path) -> None:
+    command = ("crossvalidate", work / "cohort.csv", "--config", work / "small.toml")
+    said, _ = extent(*command, "--folds", 3, "--out", tmp_path / "cv")
+    metrics = json.loads((tmp_path / "cv" / "metrics.json").read_text())
+    assert metrics["n_patients"] == 6
+    models = {
+        json.loads((tmp_path / "cv" / "maps" / f"s{n}" / "summary.json").read_text())["model"]
+        for n in range(6)
+    }
+    assert models == {f"model-fold-{k}" for k in range(3)}
+    assert "balanced accuracy" in said
+
+
+def test_interrupted_training_says_how_to_go_on(work: Path, tmp_path: Path) -> None:
+    config = work / "long.toml"
+    config.write_text(CONFIG.replace("epochs = 4", "epochs = 500"))
+    command = [*EXTENT, "train", str(work / "cohort.csv"), "--config", str(config)]
+    running = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "long")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "long" / "state.safetensors").exists():
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.1)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "--resume" in said and "Traceback" not in said
+    assert not (tmp_path / "long" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("train", "missing.csv", "--out", "o"), 1, "missing.csv"),
+        (("train", "COHORT", "--out", "o", "--config", "nowhere.toml"), 2, "nowhere.toml"),
+        (("train", "COHORT"), 2, "--out"),
+        (("evaluate", "COHORT", "--model", "no-such", "--out", "o"), 1, "breast-idc"),
+        (("crossvalidate", "COHORT", "--folds", "40", "--out", "o"), 1, "folds"),
+        (("evaluate", "COHORT", "--model", "MODEL", "--out", "o", "--split", "tset"), 1, "tset"),
+        (("evaluate", "COHORT", "--model", "MODEL", "--out", "COHORT"), 1, "is a file"),
+    ],
+)
+def test_mistakes_get_a_line_that_helps(
+    work: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    named = {"COHORT": str(work / "cohort.csv"), "MODEL": str(work / "trained/model.safetensors")}
+    words = [named.get(word, word) for word in arguments]
+    words = [str(tmp_path / "o") if word == "o" else word for word in words]
+    _, said = extent(*words, code=code)
+    assert says in said

@@ -5,17 +5,20 @@ Training and measuring both read labels here, so that they cannot disagree.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
-from annotations import SlidePlane, read_outlines
+from annotations import read_outlines
 from annotations.labels import LabelRules
+from annotations.origins import file_origin_level0
 from annotations.outline import IGNORE, Outline
 from tiling.frame import Box, Frame, Pair
 from tiling.images import read_grey
 from tiling.masks import rasterise
+from tiling.plane import slide_plane
 from tiling.slide import Slide
 
 from .cohort import Case
@@ -25,29 +28,17 @@ Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 
-def slide_plane(slide: Slide) -> SlidePlane:
-    """What readers of outlines may need to know of a slide."""
-    offsets = [
-        slide.properties.get(f"hamamatsu.{axis}OffsetFromSlideCentre", "") for axis in ("X", "Y")
-    ]
-    try:
-        centre: Pair | None = (float(offsets[0]), float(offsets[1]))
-    except ValueError:
-        centre = None
-    bounds = slide.bounds_level0
-    return SlidePlane(
-        *slide.size_level0,
-        mpp=slide.mpp,
-        centre_offset_nm=centre,
-        bounds_origin=(float(bounds.x), float(bounds.y)),
-    )
-
-
 def load_outlines(case: Case, slide: Slide, rules: LabelRules) -> list[Outline]:
     """What the expert drew on a slide; none where the case has no annotations."""
     if case.annotations is None:
         return []
-    return read_outlines(case.annotations, plane=slide_plane(slide), rules=rules)
+    return _read(case.annotations, slide, rules)
+
+
+def _read(path: Path, slide: Slide, rules: LabelRules) -> list[Outline]:
+    plane = slide_plane(slide)
+    origin = file_origin_level0(path, plane)
+    return read_outlines(path, plane=plane, rules=rules, origin_level0=origin)
 
 
 @dataclass(frozen=True)
@@ -100,7 +91,7 @@ class LabelledRegion:
         if case.labelled.suffix.lower() == ".png":
             self.grid = CellGrid.over(read_grey(case.labelled), slide.size_level0)
             return
-        outlines = read_outlines(case.labelled, plane=slide_plane(slide))
+        outlines = _read(case.labelled, slide, LabelRules())
         outlines.sort(key=lambda outline: outline.label == IGNORE)  # covers all else
         self._shapes = [(o.polygon, int(o.label != IGNORE)) for o in outlines]
 

@@ -1,20 +1,18 @@
 """Outline files from one program's format to another's."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 from annotations import SlidePlane, WritableFormat, read_outlines, write_outlines
 from annotations.errors import UsageError
+from annotations.origins import file_origin_level0
 from tiling.frame import Pair
+from tiling.plane import slide_plane
 from tiling.slide import Resolution, Slide
 
-GEOJSON_SUFFIXES = (".geojson", ".json", ".geojson.gz", ".json.gz")
-ORIGIN = "origin_level0"  # in a FeatureCollection of ours: where its (0, 0) lies
 # By the end of the name; the first that fits
 SUFFIXES: tuple[tuple[str, WritableFormat], ...] = (
     (".geojson", "qupath"),
@@ -84,7 +82,7 @@ def convert_on(
     bounds' origin, but for our own `extent.geojson`, which says where it begins.
     """
     crop = (0.0, 0.0) if plane is None else plane.bounds_origin
-    source_origin = _source_origin(source, crop)
+    source_origin = file_origin_level0(source, plane)
     target_origin = crop if written == "qupath" else (0.0, 0.0)
     outlines = read_outlines(source, plane=plane, origin_level0=source_origin)
     mpp = plane.mpp[0] if plane is not None and plane.mpp is not None else None
@@ -116,34 +114,4 @@ def _format(target: Path, to: str | None) -> WritableFormat:
 
 def _plane(path: Path, resolution: Resolution | None) -> SlidePlane:
     with Slide.open(path, resolution) as slide:
-        return SlidePlane(
-            *slide.size_level0,
-            mpp=slide.mpp,
-            centre_offset_nm=_centre_offset(slide.properties),
-            bounds_origin=(float(slide.bounds_level0.x), float(slide.bounds_level0.y)),
-        )
-
-
-def _centre_offset(properties: Mapping[str, str]) -> Pair | None:
-    with suppress(KeyError, ValueError):
-        return (
-            float(properties["hamamatsu.XOffsetFromSlideCentre"]),
-            float(properties["hamamatsu.YOffsetFromSlideCentre"]),
-        )
-    return None
-
-
-def _source_origin(source: Path, crop: Pair) -> Pair:
-    """Where the (0, 0) of a file lies; only QuPath's depends on the slide."""
-    if crop == (0.0, 0.0) or not source.name.lower().endswith(GEOJSON_SUFFIXES):
-        return (0.0, 0.0)
-    return _stated_origin(source) or crop
-
-
-def _stated_origin(source: Path) -> Pair | None:
-    """What a GeoJSON of ours says; anything that is wrong with the file is for its reader."""
-    try:
-        x, y = json.loads(source.read_bytes())[ORIGIN]
-        return float(x), float(y)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
+        return slide_plane(slide)

@@ -12,20 +12,20 @@ from pathlib import Path
 
 from annotations import Feature, to_feature_collection
 from annotations.errors import UsageError
+from annotations.origins import ORIGIN
 from model.checkpoint import ModelCard
 from model.segment import ExtentMap
+from model.stored import MAP_FILE, SUMMARY_FILE
 from tiling.images import write_png
 from tiling.pyramid import write_pyramid
 from tiling.quality import assess_quality
 from tiling.rawplanes import disk_errors
 from tiling.slide import Slide
 
-from .convert import ORIGIN
 from .lesions import Lesion, find_lesions, lesion_features
 from .overlay import draw_overlay
-from .results import OVERLAY_FILE, SUMMARY_FILE
+from .results import OVERLAY_FILE
 
-MAP_FILE = "probability.tiff"
 OUTLINE_FILE = "extent.geojson"
 
 Phase = Callable[[str, float], None]  # phase, share of it that is done, 0-1

@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotations.errors import ResultError
+from model.stored import SUMMARY_FILE
 from tiling.journal import sync_folder
 from tiling.rawplanes import disk_errors
 
 from .locks import held
 from .tasks import SlideOutcome
 
-SUMMARY_FILE = "summary.json"
 OVERLAY_FILE = "overlay.png"
 TABLE_FILE = "slides.csv"
 TABLE_COLUMNS = ("slide", "status", "reason", "tumour_area_mm2", "tissue_area_mm2", "seconds")

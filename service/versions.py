@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, version
 
 DISTRIBUTION = "tumour-extent"
-_NAMED = ("numpy", "scipy", "shapely", "tifffile", "imagecodecs", "rasterio", "openslide-bin")
+_NAMED = ("numpy", "scipy", "shapely", "tifffile", "imagecodecs", "openslide-bin")
 
 
 def extent_version() -> str:

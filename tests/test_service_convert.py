@@ -8,7 +8,8 @@ from shapely import Polygon, box
 
 from annotations import Outline, SlidePlane, read_outlines, write_outlines
 from annotations.errors import OutlineError, UsageError
-from service.convert import ORIGIN, convert_on, convert_outlines
+from annotations.origins import ORIGIN
+from service.convert import convert_on, convert_outlines
 
 RING = Outline("tumour", box(10, 20, 510, 320).difference(box(100, 100, 200, 150)))
 SPOT = Outline("stroma", Polygon([(600.5, 10), (700, 10), (650, 90.25)]))

@@ -71,6 +71,8 @@ class Canvas:
         Safe against a kill after the next flush, which comes by itself about twice a second.
         Raises ResultError when the disk is full; what was flushed stays.
         """
+        if values.dtype != np.uint8:
+            raise ValueError(f"a canvas holds uint8, not {values.dtype}")
         part = box.intersection(self._values.box)
         x, y = part.x - box.x, part.y - box.y
         values = np.ascontiguousarray(values[:, y : y + part.height, x : x + part.width])

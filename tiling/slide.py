@@ -139,7 +139,8 @@ class Slide:
         mpp_level0 = self.known_mpp
         if max(mpp_level0) > MAX_COARSER * mpp:
             raise ResolutionError(
-                f"{self.path.name}: its {max(mpp_level0):g} µm/px are too coarse for {mpp:g} µm/px"
+                f"{self.path.name}: its {max(mpp_level0):g} µm/px are too coarse for {mpp:g}; "
+                "take a model for coarser slides, or mend a wrong resolution with --force-mpp --mpp"
             )
         b = self.bounds_level0
         return Frame.over(

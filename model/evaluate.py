@@ -1,6 +1,6 @@
 """From stored results to metrics.json: every slide measured, figures with intervals."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -196,3 +196,16 @@ def area_log_ratios(measures: Sequence[SlideMeasures]) -> list[float | None]:
     """The logarithm of model / expert area, a value a slide; None where either sees no tumour."""
     pairs = [(m.tumour_area_mm2, m.expert_area_mm2) for m in measures]
     return [float(np.log(own / expert)) if own and expert else None for own, expert in pairs]
+
+
+def headline(metrics: Mapping[str, object]) -> dict[str, object]:
+    """What a model's card keeps of a metrics.json: whom it measured, pixels and cells.
+
+    Raises:
+        ValueError: it is no such thing.
+    """
+    kept = ("n_slides", "n_patients", "cell_um", "interval", "includes_seen", "pixels", "cells")
+    missing = [name for name in kept if name not in metrics]
+    if missing:
+        raise ValueError(f"lacks {', '.join(missing)}")
+    return {name: metrics[name] for name in kept}

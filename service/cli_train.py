@@ -1,10 +1,14 @@
 """`extent train` and `extent crossvalidate`."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from annotations.errors import UsageError
 
 from .cli_options import say
 from .training_folder import training_folder
@@ -29,12 +33,24 @@ Config = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal models.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run stopped.")]
+Measured = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="METRICS.json",
+        help="The metrics.json of a cross-validation with the same settings, for the card.",
+    ),
+]
 Folds = Annotated[int, typer.Option(min=2, help="How many parts the patients fall into.")]
 CellUm = Annotated[float, typer.Option(help="Side in µm of the cells that figures are given for.")]
 
 
 def train(
-    cohort: CohortFile, out: Out, config: Config = None, seed: Seed = 0, resume: Resume = False
+    cohort: CohortFile,
+    out: Out,
+    config: Config = None,
+    seed: Seed = 0,
+    measured: Measured = None,
+    resume: Resume = False,
 ) -> None:
     """Train a network on a cohort of outlined slides; writes OUT/model.safetensors.
 
@@ -49,6 +65,7 @@ def train(
     from .training_display import TrainingDisplay
 
     settings, console = load_config(config), Console()
+    measures = {} if measured is None else {"cross_validation": _read_measures(measured)}
     table = read_cohort(cohort)
     split = split_patients(table, settings.split, seed)
     with training_folder(out, ("state.safetensors", "model.safetensors"), resume=resume):
@@ -59,7 +76,7 @@ def train(
                 table.of_patients(split["train"]),
                 table.of_patients(split["validation"]),
                 settings,
-                card_for(settings, table, split, settings.name),
+                replace(card_for(settings, table, split, settings.name), measures=measures),
                 out=out,
                 seed=seed,
                 resume=resume,
@@ -129,6 +146,15 @@ def load_config(config: Path | None) -> "TrainConfig":
         return TrainConfig()
     shipped = SHIPPED_CONFIGS / f"{config}.toml"
     return TrainConfig.from_toml(shipped if not config.exists() and shipped.is_file() else config)
+
+
+def _read_measures(path: Path) -> dict[str, object]:
+    from model.evaluate import headline
+
+    try:
+        return headline(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"--measured {path}: not the metrics.json of Extent: {error}") from error
 
 
 def _say_split(console: Console, split: "Mapping[str, Sequence[str]]", *, given: bool) -> None:

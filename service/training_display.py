@@ -14,6 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from .cli_options import say
+
 if TYPE_CHECKING:
     from model.trainer import Epoch
 
@@ -56,5 +58,4 @@ class TrainingDisplay:
                 f"balanced accuracy {row.validation_balanced_accuracy:.3f}"
             )
         elapsed = time.monotonic() - self._started
-        self._console.print(f"{text} ({elapsed:.0f} s)", markup=False, highlight=False)
-        self._console.file.flush()
+        say(self._console, f"{text} ({elapsed:.0f} s)")

@@ -79,7 +79,7 @@ class _Share:
 
 _SHARES = {
     Kind.TUMOUR: _Share((0.20, 0.30), (350, 800), 0.16, 0.1),
-    Kind.ADENOSIS: _Share((0.10, 0.18), (250, 600), 0.14, 0.1),
+    Kind.ADENOSIS: _Share((0.13, 0.22), (250, 600), 0.14, 0.1),
     Kind.IN_SITU: _Share((0.03, 0.06), (90, 210), 0.04, 0.0),
     Kind.LOBULE: _Share((0.05, 0.09), (150, 380), 0.10, 0.1),
     Kind.DUCT: _Share((0.015, 0.03), (50, 160), 0.08, 0.0),
@@ -98,7 +98,7 @@ def draw_blob(rng: np.random.Generator, kind: Kind, x: float, y: float, radius: 
         for order in (2, 3, 5, 7)
     )
     aspect = float(np.exp(rng.uniform(-0.3, 0.3)))
-    angle, darkness = float(rng.uniform(0, np.pi)), float(rng.uniform(0.85, 1.18))
+    angle, darkness = float(rng.uniform(0, np.pi)), float(rng.uniform(0.75, 1.30))
     return Blob(kind, x, y, radius, aspect, angle, waves, darkness)
 
 

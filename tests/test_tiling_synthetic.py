@@ -104,7 +104,7 @@ def test_equal_recipes_give_equal_files(tmp_path: Path) -> None:
 
 
 def test_noise_is_a_matter_of_place() -> None:
-    xs, ys = np.arange(-50, 70) * 1.7, np.arange(-20, 40) * 1.7
+    xs, ys = np.arange(-50.0, 70.0) * 1.7, np.arange(-20.0, 40.0) * 1.7
     whole = value_noise(3, ys, xs, 9.0)
     np.testing.assert_array_equal(value_noise(3, ys[7:30], xs[60:61], 9.0), whole[7:30, 60:61])
     assert np.abs(whole).max() <= 1

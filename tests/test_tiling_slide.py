@@ -19,7 +19,8 @@ from tests.conftest import data_dir
 from tiling.frame import Box, Frame
 from tiling.images import read_grey
 from tiling.slide import Resolution, Slide, slide_digest
-from tiling.tiff_tiles import TiffLevel
+from tiling.tiff_tiles import TiffLevel, open_tiles
+from tiling.tile_file import is_readable
 
 RGB = npt.NDArray[np.uint8]
 REAL = (
@@ -331,3 +332,16 @@ def test_an_overview_covers_the_scanned_part(data: Path) -> None:
     picture, downsample = slide.overview(100)
     assert max(picture.shape[:2]) == 100
     assert downsample == pytest.approx((29.67, 29.67))
+
+
+def test_tiles_too_large_for_memory_are_not_decoded_as_tiles(tmp_path: Path) -> None:
+    """A page that claims tiles of 65,536 x 65,536 pixels is left to OpenSlide, or refused."""
+    path = tmp_path / "bomb.tif"
+    pixels = np.full((256, 256, 3), 200, np.uint8)
+    tifffile.imwrite(path, pixels, tile=(256, 256), photometric="rgb", compression="deflate")
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name in ("TileWidth", "TileLength", "ImageWidth", "ImageLength"):
+            tiff.pages.first.tags[name].overwrite(65_536)
+    with tifffile.TiffFile(path) as tiff:
+        assert not is_readable(tiff.pages.first)
+    assert open_tiles(path, ((65_536, 65_536),)) is None

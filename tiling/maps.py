@@ -1,7 +1,5 @@
 """Stored maps: boxes of a probability.tiff, decoded tile by tile."""
 
-import os
-from collections import OrderedDict
 from pathlib import Path
 from typing import Self
 
@@ -9,18 +7,17 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from annotations.errors import ResultError
+from annotations.errors import ResultError, SlideError
 
 from .frame import Box
-
-CACHED_BYTES = 64 << 20
+from .tile_file import TileFile, is_readable, prepare
 
 
 class StoredMap:
     """The finest level of a map on disk, uint8, 255 = probability 1. `size`: width, height.
 
     Tiles are decoded when asked for and the last ones kept, so that memory does not grow with the
-    map. For one thread at a time; close it, or use it as a context.
+    map. Close it, or use it as a context.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,12 +26,11 @@ class StoredMap:
         Raises:
             ResultError: missing, or not such a file.
         """
-        self._path = path
         try:
             with tifffile.TiffFile(path) as tiff:
                 self._page = tiff.pages.first
-                _ = self._page.jpegtables, self._page.databytecounts, self._page.decode
-            sound = self._page.is_tiled and self._page.dtype == np.uint8
+                prepare(self._page)
+            sound = is_readable(self._page)
         except FileNotFoundError as error:
             raise ResultError(f"{path}: no such map; predict the slide first") from error
         except (tifffile.TiffFileError, ValueError, IndexError, OSError, KeyError) as error:
@@ -44,11 +40,10 @@ class StoredMap:
         if not sound or self._page.samplesperpixel != 1:
             raise ResultError(f"{path}: not a map of Extent (tiled, one channel of 8 bits)")
         self.size: tuple[int, int] = (self._page.imagewidth, self._page.imagelength)
-        self._tiles: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._tiles = TileFile(path, fill=0)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._tiles.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,29 +77,7 @@ class StoredMap:
         return out
 
     def _tile(self, index: int) -> npt.NDArray[np.uint8]:
-        if index in self._tiles:
-            self._tiles.move_to_end(index)
-            return self._tiles[index]
-        tile = self._decoded(index)
-        self._tiles[index] = tile
-        while len(self._tiles) > max(2, CACHED_BYTES // tile.nbytes):
-            self._tiles.popitem(last=False)
-        return tile
-
-    def _decoded(self, index: int) -> npt.NDArray[np.uint8]:
-        page = self._page
-        tile = np.zeros((page.tilelength, page.tilewidth), np.uint8)
-        count = page.databytecounts[index]
-        if count == 0:
-            return tile
-        data = os.pread(self._descriptor, count, page.dataoffsets[index])
         try:
-            decoded, _, _ = page.decode(data, index, jpegtables=page.jpegtables)
-        except Exception as error:  # decoders raise what they like; all of it means a broken tile
-            raise ResultError(
-                f"{self._path}: tile {index} is broken: {error}; predict the slide again"
-            ) from error
-        if decoded is not None:
-            values = decoded.reshape(decoded.shape[-3:-1])  # edge tiles may be stored cut
-            tile[: values.shape[0], : values.shape[1]] = values
-        return tile
+            return self._tiles.tile(self._page, index)[..., 0]
+        except SlideError as error:
+            raise ResultError(f"{error}; predict the slide again") from error

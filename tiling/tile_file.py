@@ -1,0 +1,90 @@
+"""Tiles of a tiled TIFF, decoded once and kept for a while."""
+
+import os
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from annotations.errors import SlideError
+
+CACHE_BYTES = 48 << 20
+MAX_TILE_PIXELS = 1 << 24  # larger ones would fill memory, and no scanner writes them
+Tile = npt.NDArray[np.uint8]  # [tile height, tile width, samples]
+
+
+class TileFile:
+    """Reads and decodes tiles; keeps the last ones up to CACHE_BYTES. For any number of threads.
+
+    `fill` stands where the file leaves a tile, or part of one, out.
+    """
+
+    def __init__(self, path: Path, fill: int) -> None:
+        self._name, self._fill = path.name, fill
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def tile(self, page: tifffile.TiffPage, index: int) -> Tile:
+        """A tile of a page that `is_readable`; uint8 [tile height, tile width, samples].
+
+        Raises:
+            SlideError: its bytes cannot be decoded.
+        """
+        key = (page.index, index)
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+                return self._tiles[key]
+        tile = self._decoded(page, index)
+        with self._lock:
+            if key not in self._tiles:
+                self._tiles[key] = tile
+                self._bytes += tile.nbytes
+            while self._bytes > CACHE_BYTES and len(self._tiles) > 1:
+                self._bytes -= self._tiles.popitem(last=False)[1].nbytes
+        return tile
+
+    def _decoded(self, page: tifffile.TiffPage, index: int) -> Tile:
+        shape = (page.tilelength, page.tilewidth, page.samplesperpixel)
+        whole: Tile = np.full(shape, self._fill, np.uint8)
+        count = page.databytecounts[index]
+        if count == 0:
+            return whole
+        data = os.pread(self._descriptor, count, page.dataoffsets[index])
+        try:
+            decoded, _, _ = page.decode(data, index, jpegtables=page.jpegtables)
+        except Exception as error:  # decoders raise what they like; all of it means a broken tile
+            raise SlideError(
+                f"{self._name}: tile {index} of level {page.index} is broken: {error}"
+            ) from error
+        if decoded is None:
+            return whole
+        tile: Tile = decoded.reshape(decoded.shape[-3:])
+        if tile.shape == shape:
+            return np.ascontiguousarray(tile)
+        part = tile[: shape[0], : shape[1]]  # edge tiles may be stored cut
+        whole[: part.shape[0], : part.shape[1]] = part
+        return whole
+
+
+def is_readable(page: tifffile.TiffPage) -> bool:
+    """Whether a page is of 8-bit tiles of a size that memory can hold."""
+    return bool(
+        page.is_tiled
+        and page.dtype == np.uint8
+        and page.planarconfig == 1
+        and page.tilewidth * page.tilelength <= MAX_TILE_PIXELS
+    )
+
+
+def prepare(page: tifffile.TiffPage) -> None:
+    """Have tifffile read, while the file is open, all that decoding will need."""
+    _ = page.jpegtables, page.dataoffsets, page.databytecounts, page.decode

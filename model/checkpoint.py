@@ -5,13 +5,11 @@ against each other and against caps before a network is built.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,93 +18,14 @@ from torch import Tensor
 
 from annotations.errors import CheckpointError
 
-from .network import Network, NetworkConfig
+from .card import ModelCard as ModelCard
+from .network import Network
 
 SHIPPED = Path(__file__).parent / "weights"
 CARD_KEY = "extent.card"
-CARD_VERSION = 1
 MAX_FILE_BYTES = 1 << 30
 MAX_CARD_BYTES = 4 << 20
 COUNTER = "num_batches_tracked"  # training's own; no part of a model
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a model is, what it was made from and what was measured.
-
-    `classes[foreground]` is what maps show; `mpp` the µm per input pixel; `threshold` the
-    probability above which a place counts as foreground. `patients` are keyed hashes by split
-    (see cohort.hashed_patient): enough to keep seen patients out of a test, not to name anyone.
-    """
-
-    name: str
-    network: NetworkConfig
-    classes: tuple[str, ...]
-    foreground: int
-    mpp: float
-    threshold: float = 0.5
-    intended_use: str = "Research use only. Not for diagnosis."
-    data: str = ""
-    licence: str = ""
-    cohort_digest: str = ""
-    patient_salt: str = ""
-    patients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-    measures: Mapping[str, Any] = field(default_factory=dict)
-    calibration: Mapping[str, Any] = field(default_factory=dict)
-    weights_digest: str = ""
-
-    def __post_init__(self) -> None:
-        if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
-            raise ValueError(
-                f"{self.network.classes} output classes, but names for {', '.join(self.classes)}"
-            )
-        if not 0 <= self.foreground < len(self.classes):
-            raise ValueError(
-                f"foreground class {self.foreground} is not one of {len(self.classes)}"
-            )
-        if not 0.05 <= self.mpp <= 20 or not 0 < self.threshold < 1:
-            raise ValueError(f"mpp {self.mpp:g} or threshold {self.threshold:g} out of range")
-
-    @property
-    def output_stride(self) -> int:
-        return self.network.output_stride
-
-    def to_json(self) -> str:
-        """The card as text; equal cards give equal text."""
-        return json.dumps({"version": CARD_VERSION, **asdict(self)}, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Rebuild a card.
-
-        Raises:
-            ValueError: not a card, of a later version, or with values no card can have.
-        """
-        values = json.loads(text)
-        if not isinstance(values, dict) or values.pop("version", None) != CARD_VERSION:
-            raise ValueError(f"not a version {CARD_VERSION} model card")
-        if set(values) - {f.name for f in fields(cls)}:
-            raise ValueError("the card has entries that this version does not know")
-        for name, kind in _KINDS.items():
-            if name in values and not isinstance(values[name], kind):
-                raise ValueError(f"the card's {name} is of the wrong kind")
-        try:
-            network = NetworkConfig.from_dict(values.pop("network"))
-            patients = {split: tuple(hashes) for split, hashes in values.pop("patients").items()}
-            classes = tuple(str(name) for name in values.pop("classes"))
-            return cls(network=network, patients=patients, classes=classes, **values)
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"a card entry is missing or of the wrong kind: {error}") from error
-
-
-_KINDS = {
-    **dict.fromkeys(("name", "intended_use", "data", "licence", "cohort_digest"), str),
-    **dict.fromkeys(("patient_salt", "weights_digest"), str),
-    **dict.fromkeys(("network", "patients", "training", "measures", "calibration"), dict),
-    "classes": list,
-    "foreground": int,
-}
 
 
 @dataclass(frozen=True)
@@ -193,6 +112,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if weights_digest(weights) != card.weights_digest:
         raise CheckpointError(f"{path.name}: the weights are not those its card was written for")
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+        raise CheckpointError(f"{path.name}: its weights are not all numbers; train it again")
     network = Network(card.network)
     network.load_state_dict(weights, strict=False)  # but for counters, all there: see above
     with path.open("rb") as stream:

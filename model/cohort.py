@@ -2,16 +2,18 @@
 
 import csv
 import hashlib
-import hmac
 import io
+import os
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 from annotations.errors import CohortError
-from tiling.slide import MPP_RANGE, plausible_mpp
+from tiling.slide import MPP_RANGE, Resolution, plausible_mpp
 
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "annotations", "patient")
@@ -20,7 +22,10 @@ MAX_ROWS = 1_000_000
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the cohort. `annotations` None: the expert saw no tumour on this slide."""
+    """A row of the cohort. `annotations` None: the expert saw no tumour on this slide.
+
+    `mpp` fills a missing level-0 µm/px; with `force_mpp` it overrides the file's.
+    """
 
     slide: Path
     annotations: Path | None
@@ -28,6 +33,16 @@ class Case:
     split: str | None = None
     mpp: float | None = None
     labelled: Path | None = None
+    force_mpp: bool = False
+
+    @property
+    def resolution(self) -> Resolution:
+        """What is said of the slide's µm/px.
+
+        Raises:
+            ResolutionError: it cannot be one.
+        """
+        return Resolution(self.mpp, self.force_mpp)
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,18 @@ class Cohort:
     def patients(self) -> list[str]:
         """Every patient once, sorted."""
         return sorted({case.patient for case in self.cases})
+
+    def with_resolution(self, resolution: Resolution) -> Self:
+        """The same cohort; the given µm/px fills what rows leave out, or overrides everything."""
+        if resolution.mpp is None:
+            return self
+        cases = (
+            replace(case, mpp=resolution.mpp, force_mpp=resolution.force)
+            if resolution.force or case.mpp is None
+            else case
+            for case in self.cases
+        )
+        return replace(self, cases=tuple(cases))
 
     def of_patients(self, patients: Iterable[str]) -> tuple[Case, ...]:
         wanted = set(patients)
@@ -135,11 +162,11 @@ def _mpp(text: str) -> float | None:
 def _repeated(cases: Sequence[Case], folder: Path) -> list[str]:
     lines: dict[Path, list[int]] = defaultdict(list)
     for line, case in enumerate(cases, 2):
-        lines[case.slide.absolute()].append(line)
+        lines[Path(os.path.realpath(case.slide))].append(line)
     return [
         f"lines {', '.join(map(str, found))}: slide {slide.name} stands there more than once"
         for slide, found in lines.items()
-        if len(found) > 1 and slide != folder.absolute()  # where no slide is named
+        if len(found) > 1 and slide != Path(os.path.realpath(folder))  # where no slide is named
     ]
 
 
@@ -224,6 +251,11 @@ def shuffled(names: Sequence[str], seed: int) -> list[str]:
     return order
 
 
+@lru_cache(maxsize=65_536)
 def hashed_patient(patient: str, salt: str) -> str:
-    """A keyed hash (HMAC-SHA-256, 16 hex digits) that tells a seen patient without naming one."""
-    return hmac.new(salt.encode(), patient.encode(), hashlib.sha256).hexdigest()[:16]
+    """A salted, slow hash (scrypt, 16 hex digits) by which a seen patient is known again.
+
+    It names nobody, but who holds the card can try out guesses, each at some ten milliseconds:
+    give patients pseudonyms where record numbers are short.
+    """
+    return hashlib.scrypt(patient.encode(), salt=salt.encode(), n=2**12, r=8, p=1, dklen=8).hex()

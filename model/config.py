@@ -59,6 +59,7 @@ class TrainConfig:
     licence: str = ""
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         faults = [
             ("mpp must lie within 0.05 and 20 µm/px", not 0.05 <= self.mpp <= 20),
             ("classes need a background and at least one more", len(self.classes) < 2),
@@ -83,6 +84,14 @@ class TrainConfig:
                 "epochs, epoch_crops, batch and crop must be positive",
                 min(self.epochs, self.epoch_crops, self.batch, self.crop) < 1,
             ),
+            (
+                "precision is auto, fp32 or bf16",
+                self.precision not in ("auto", "fp32", "bf16"),
+            ),
+            ("learning_rate must be above 0", not 0 < self.learning_rate < 100),
+            ("weight_decay must not be negative", not 0 <= self.weight_decay < 100),
+            ("average_decay must lie within 0 and 1", not 0 <= self.average_decay < 1),
+            ("momentum must lie within 0 and 1", not 0 <= self.momentum < 1),
             ("epoch_crops must be at least batch", self.epoch_crops < self.batch),
             ("threshold must lie between 0 and 1", not 0 < self.threshold < 1),
             (
@@ -93,6 +102,21 @@ class TrainConfig:
         wrong = [text for text, fault in faults if fault]
         if wrong:
             raise UsageError("training settings: " + "; ".join(wrong))
+
+    def _check_kinds(self) -> None:
+        """Refuse text, or fractions, where numbers, or whole numbers, are needed."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.type in (int, float) and (
+                isinstance(value, bool) or not isinstance(value, int | float)
+            ):
+                raise UsageError(f"training settings: {item.name} = {value!r} is not a number")
+            if item.type is int and not isinstance(value, int):
+                raise UsageError(
+                    f"training settings: {item.name} = {value!r} is not a whole number"
+                )
+        if not all(isinstance(weight, int | float) for weight in self.losses.values()):
+            raise UsageError("training settings: losses are names with numbers")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,8 +1,11 @@
 """Training crops: a slide, its outlines and where they count, cut out and varied on demand."""
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +15,7 @@ from torch import Tensor
 
 from annotations.errors import CohortError
 from tiling.frame import Box
-from tiling.slide import Resolution, Slide
+from tiling.slide import Slide
 from tiling.tissue import TissueMask, find_tissue
 
 from .augment import augment, source_side
@@ -23,20 +26,50 @@ from .labelled import IGNORED, ExpertLabels, Labels
 CELL_MAP_PIXELS = 16  # places to sample from are kept as cells of this many map pixels a side
 
 
+class Shelf:
+    """Open slides, the last used: a cohort may have more than a process can hold open."""
+
+    def __init__(self, places: int = 24) -> None:
+        self._places = places
+        self._open: OrderedDict[Case, Slide] = OrderedDict()
+        self._lock = Lock()
+
+    @contextmanager
+    def lent(self, case: Case) -> Iterator[Slide]:
+        """A case's slide, open within the context; one at a time.
+
+        Raises:
+            SlideError: it cannot be opened.
+        """
+        with self._lock:
+            if case not in self._open:
+                self._open[case] = Slide.open(case.slide, case.resolution)
+            self._open.move_to_end(case)
+            while len(self._open) > self._places:
+                self._open.popitem(last=False)[1].close()
+            yield self._open[case]
+
+    def close(self) -> None:
+        """Let go of all files."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].close()
+
+
 class LabelledSlide:
     """A slide with its labels, on the model's frame and on the map's (output stride)."""
 
-    def __init__(self, case: Case, config: TrainConfig) -> None:
+    def __init__(self, case: Case, config: TrainConfig, shelf: "Shelf | None" = None) -> None:
         self.case, self._config = case, config
-        self.slide = Slide.open(case.slide, Resolution(case.mpp))
-        self.model_frame = self.slide.frame(config.mpp)
-        self.map_frame = self.model_frame.coarser(config.network.output_stride)
-        self._expert = ExpertLabels(
-            case, self.slide, self.map_frame, classes=config.classes, rules=config.labels
-        )
-        self.tissue: TissueMask = find_tissue(
-            self.slide, self.model_frame, output_stride=config.network.output_stride
-        )
+        self._shelf = shelf or Shelf()
+        stride = config.network.output_stride
+        with self._shelf.lent(case) as slide:
+            self.model_frame = slide.frame(config.mpp)
+            self.map_frame = self.model_frame.coarser(stride)
+            self._expert = ExpertLabels(
+                case, slide, self.map_frame, classes=config.classes, rules=config.labels
+            )
+            self.tissue: TissueMask = find_tissue(slide, self.model_frame, output_stride=stride)
         self.cells = self._cells_by_class()
 
     def labels(self, box: Box) -> Labels:
@@ -75,7 +108,9 @@ class LabelledSlide:
         stride = self._config.network.output_stride
         half = side // stride // 2
         box = Box(centre_map[0] - half, centre_map[1] - half, side // stride, side // stride)
-        pixels = self.slide.read(self.model_frame, Box(box.x * stride, box.y * stride, side, side))
+        inputs = Box(box.x * stride, box.y * stride, side, side)
+        with self._shelf.lent(self.case) as slide:
+            pixels = slide.read(self.model_frame, inputs)
         labels = self.with_band(self.labels(box))
         return torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(labels)
 
@@ -96,12 +131,13 @@ class CropSampler:
         classes = range(len(config.classes))
         self._having = {c: [s for s in slides if c in s.cells] for c in classes}
         self._classes = [c for c in classes if self._having[c]]
-        if not any(c in self._classes for c in classes if c):
-            raise CohortError(
-                "no training slide has an outline of "
-                f"{' or '.join(config.classes[1:])}; are the labels in the files among the "
-                "aliases (see `labels` in the config)?"
-            )
+        if not self._classes:
+            raise CohortError("none of the slides has labelled tissue to cut crops from")
+
+    @property
+    def has_foreground(self) -> bool:
+        """Whether any slide has an outline of a class."""
+        return any(self._classes)
 
     def _draw(self, rng: np.random.Generator) -> tuple[LabelledSlide, tuple[int, int]]:
         value = self._classes[int(rng.integers(len(self._classes)))]
@@ -154,6 +190,9 @@ def stack(crops: Sequence[tuple[Tensor, Tensor]]) -> Batch:
     )
 
 
-def open_cases(cases: Sequence[Case], config: TrainConfig) -> list[LabelledSlide]:
-    """Open slides with their labels; a slide or outline file that fails stops with its name."""
-    return [LabelledSlide(case, config) for case in cases]
+def open_cases(
+    cases: Sequence[Case], config: TrainConfig, shelf: Shelf | None = None
+) -> list[LabelledSlide]:
+    """Slides with their labels; a slide or outline file that fails stops with its name."""
+    shelf = shelf or Shelf()
+    return [LabelledSlide(case, config, shelf) for case in cases]

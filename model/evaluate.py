@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotations.errors import CohortError
-from tiling.slide import slide_name
+from tiling.slide_files import slide_name
 
 from .boundary import TOLERANCES_UM
 from .cohort import Case

@@ -121,11 +121,6 @@ class ExpertLabels:
         self.polygons = [outline.polygon for outline in outlines]
         self._tree = shapely.STRtree(self.polygons)
 
-    def polygons_of(self, label: str) -> list[shapely.Polygon]:
-        """The outlines of one class, in level-0 pixels."""
-        value = self._classes.index(label)
-        return [p for p, v in zip(self.polygons, self._values, strict=True) if v == value]
-
     def _class_of(self, outline: Outline) -> int:
         if outline.label in self._classes[1:]:
             return self._classes.index(outline.label)

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from annotations.errors import ResultError, UsageError
+from annotations.errors import CheckpointError, ResultError, UsageError
 from annotations.labels import LabelRules
 from tiling.frame import Box
 from tiling.maps import StoredMap
@@ -45,8 +45,13 @@ class Question:
         """What a model was trained to answer."""
         if not 0 < cell_um < float("inf"):
             raise UsageError(f"--cell-um {cell_um:g}: cells need a size above 0 µm")
-        stated = card.training.get("config", {}).get("labels")
-        rules = LabelRules() if stated is None else LabelRules(**{**stated, **_tuples(stated)})
+        try:
+            stated = card.training.get("config", {}).get("labels")
+            rules = LabelRules() if stated is None else LabelRules(**{**stated, **_tuples(stated)})
+        except (AttributeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{card.name}: its card's label rules make no sense: {error}"
+            ) from error
         return cls(card.classes, card.classes[card.foreground], rules, cell_um)
 
 

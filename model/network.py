@@ -16,6 +16,7 @@ from torch import Tensor, nn
 MAX_CLASSES = 64
 MAX_WIDTH = 1024
 MAX_LEVELS = 6
+SCALE, OFFSET = 2 / 255, -1.0  # normalisation of pixels: white is +1, black -1
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,10 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         strides = [2 ** (i + 1) for i in range(len(self.widths))]
+        whole = (self.classes, self.output_stride, *self.widths, *self.convolutions)
         sound = (
-            2 <= self.classes <= MAX_CLASSES
+            all(isinstance(value, int) and not isinstance(value, bool) for value in whole)
+            and 2 <= self.classes <= MAX_CLASSES
             and 1 <= len(self.widths) <= MAX_LEVELS
             and len(self.convolutions) == len(self.widths)
             and all(1 <= width <= MAX_WIDTH for width in self.widths)
@@ -124,7 +127,7 @@ class Network(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """[N, 3, H, W] in 0-255, H and W multiples of the total stride -> [N, classes, h, w]."""
-        x = F.relu(self.stem(patches * (2 / 255) - 1))  # [N, w0, H/2, W/2], white is +1
+        x = F.relu(self.stem(patches * SCALE + OFFSET))  # [N, w0, H/2, W/2]
         skips = []
         for level, blocks in enumerate(self.encoder):
             x = blocks(self.pool(x) if level else x)  # [N, w_level, H/2^(level+1), ...]

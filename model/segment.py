@@ -80,17 +80,21 @@ def segment(
     canvas = Canvas.open(
         work, key=key, planes=len(card.classes), width=map_frame.width, height=map_frame.height
     )
-    todo = [w for w in windows if not canvas.is_done(w.write.scaled_down(card.output_stride))]
-    done = len(windows) - len(todo)
-    if progress:
-        progress(done, len(windows))
-    for window, core in window_maps(slide, model_frame, todo, predictor, network):
-        box = window.write.scaled_down(network.output_stride)
-        canvas.write(box, stored(core) * tissue.on(map_frame, box))
-        done += 1
+    try:
+        todo = [w for w in windows if not canvas.is_done(w.write.scaled_down(card.output_stride))]
+        done = len(windows) - len(todo)
         if progress:
             progress(done, len(windows))
-    canvas.flush()
+        for window, core in window_maps(slide, model_frame, todo, predictor, network):
+            box = window.write.scaled_down(network.output_stride)
+            canvas.write(box, stored(core) * tissue.on(map_frame, box))
+            done += 1
+            if progress:
+                progress(done, len(windows))
+        canvas.flush()
+    except BaseException:
+        canvas.close()  # what is finished stays
+        raise
     return ExtentMap(map_frame, card.classes, card.foreground, tissue, canvas)
 
 

@@ -1,16 +1,19 @@
 """Training: patches and labels in, a checkpoint out; every epoch can be taken up again."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from annotations.errors import CohortError
+
 from .board import tensorboard_writer
 from .checkpoint import Checkpoint, ModelCard, save_checkpoint
 from .cohort import Case
 from .config import TrainConfig
-from .dataset import Batch, CropSampler, LabelledSlide, open_cases, stack
+from .dataset import Batch, CropSampler, LabelledSlide, Shelf, open_cases, stack
 from .figures import write_curves
 from .trainer import Epoch, Trainer, TrainReport
 from .training_state import load_state, save_state
@@ -62,15 +65,22 @@ def train(
     trainer = Trainer(config, seed)
     if resume and state.exists():
         load_state(trainer, state, card.cohort_digest)
-    sampler = CropSampler(open_cases(train_cases, config), config, seed)
-    validation = validation_batches(open_cases(validation_cases, config), config, seed + 1)
     board = tensorboard_writer(out, len(trainer.epochs))
-    while not trainer.finished:
-        row = trainer.finish_epoch(trainer.train_epoch(sampler, report), validation)
-        save_state(trainer, state, card.cohort_digest)
-        write_curves(out, trainer.epochs)
-        board(row)
-        report.epoch(row)
+    with closing(Shelf()) as shelf:
+        sampler = CropSampler(open_cases(train_cases, config, shelf), config, seed)
+        if not sampler.has_foreground:
+            raise CohortError(
+                f"no training slide has an outline of {' or '.join(config.classes[1:])}; are the "
+                "labels in the files among the aliases (see `labels` in the config)?"
+            )
+        held_out = open_cases(validation_cases, config, shelf)
+        validation = validation_batches(held_out, config, seed + 1)
+        while not trainer.finished:
+            row = trainer.finish_epoch(trainer.train_epoch(sampler, report), validation)
+            save_state(trainer, state, card.cohort_digest)
+            write_curves(out, trainer.epochs)
+            board(row)
+            report.epoch(row)
     training = {
         "seed": seed,
         "config": config.to_dict(),

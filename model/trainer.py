@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from annotations.errors import UsageError
+
 from .config import TrainConfig
 from .dataset import Batch, CropSampler
 from .labelled import IGNORED
@@ -88,7 +90,13 @@ class Trainer:
                 group["lr"] = self.learning_rate(first_step + step)
             losses.append(self._step(batch))
             report.step(epoch, step + 1, self.steps_per_epoch)
-        return float(np.mean(losses))
+        mean = float(np.mean(losses))
+        if not np.isfinite(mean):
+            raise UsageError(
+                f"training diverged in epoch {epoch + 1} (its loss is {mean}): "
+                "lower learning_rate in the config and start anew"
+            )
+        return mean
 
     def _step(self, batch: Batch) -> float:
         patches, labels = batch.patches.to(self.device), batch.labels.to(self.device)

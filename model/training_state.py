@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from annotations.errors import CheckpointError, UsageError
@@ -29,7 +29,7 @@ def save_state(trainer: Trainer, path: Path, cohort_digest: str) -> None:
     }
     temporary = path.with_name(f".{path.name}.part")
     separate = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    save_file(separate, temporary, metadata={STATE_KEY: json.dumps(about)})
+    temporary.write_bytes(save(separate, metadata={STATE_KEY: json.dumps(about)}))
     temporary.replace(path)
 
 

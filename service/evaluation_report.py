@@ -15,7 +15,7 @@ from model.measure import Question, SlideMeasures
 from model.metrics import Counts, Curve
 from tiling.images import write_png
 from tiling.rawplanes import disk_errors
-from tiling.slide import slide_name
+from tiling.slide_files import slide_name
 
 from .evaluation_pictures import draw_comparison
 

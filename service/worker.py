@@ -12,11 +12,13 @@ from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from annotations.errors import CheckpointError, UsageError
-from tiling.slide import Slide, slide_digest
+from annotations.errors import CheckpointError
+from tiling.slide import Slide
+from tiling.slide_files import slide_digest
 
 from . import process
 from .failures import reason_of
+from .inputs import find_model
 from .results import Fingerprint, ResultPlace, read_summary, what_changed
 from .tasks import MapSettings, Model, SlideJob, SlideOutcome, Status, Update
 from .versions import library_versions
@@ -33,16 +35,13 @@ _one_slide_at_a_time = Lock()  # a predictor serves one thread
 
 def settled(model: str, settings: MapSettings) -> Model:
     """What `tasks.settle` promises."""
-    from model.checkpoint import find_checkpoint, load_checkpoint
+    from model.checkpoint import load_checkpoint
     from model.predictor import resolved
     from model.segment import WRITE_SIDE, window_sides
 
     from .report import ReportOptions
 
-    try:
-        path = find_checkpoint(model)
-    except CheckpointError as error:
-        raise UsageError(f"--model {error}") from None
+    path = find_model(model)
     options = ReportOptions(settings.threshold, settings.min_region_mm2)
     execution = resolved(_execution(settings))
     checkpoint = load_checkpoint(path)

@@ -25,6 +25,7 @@ from model.train import TrainResult, train
 from model.trainer import Epoch, TrainReport
 from tests.drawn import HEIGHT, WIDTH, draw_case, draw_patients
 from tiling.frame import Box
+from tiling.slide import Resolution, Slide
 
 SMALL = TrainConfig(
     network=NetworkConfig(widths=(8, 16, 16), convolutions=(1, 1, 1), dropout=0.1),
@@ -79,7 +80,7 @@ def trained(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_learns_what_is_plain_to_see(cohort: Cohort, tmp_path: Path) -> None:
     result = run(cohort, tmp_path, replace(SMALL, epochs=10, epoch_crops=32))
     path, ellipse = draw_case(tmp_path, 99)  # a slide of nobody in the cohort
-    with LabelledSlide(Case(path, None, "x", mpp=4.0), SMALL).slide as slide:
+    with Slide.open(path, Resolution(4.0)) as slide:
         frame = slide.frame(4.0)
         side = 448
         patch = slide.read(frame, Box(0, 0, side, side))

@@ -121,8 +121,3 @@ class Frame:
     def affine_to_level0(self) -> tuple[float, float, float, float, float, float]:
         """This frame to level-0 pixels as shapely.affinity wants it: [a, b, d, e, xoff, yoff]."""
         return (self.downsample[0], 0.0, 0.0, self.downsample[1], *self.origin_level0)
-
-    def affine_from_level0(self) -> tuple[float, float, float, float, float, float]:
-        """Level-0 pixels to this frame's, as shapely.affinity wants it."""
-        (dx, dy), (ox, oy) = self.downsample, self.origin_level0
-        return (1 / dx, 0.0, 0.0, 1 / dy, -ox / dx, -oy / dy)

@@ -1,6 +1,5 @@
 """The one file that reads and writes flat images: PNG and JPEG through Pillow."""
 
-import io
 import warnings
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from annotations.errors import SlideError
 from .frame import Box, Pair
 from .resample import RGB
 
-MAX_PIXELS = 178_956_970  # held in memory as a whole; Pillow refuses more by itself
+MAX_PIXELS = 100_000_000  # held in memory as a whole, with transparency four times
 FLAT_SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
@@ -69,7 +68,11 @@ def read_grey(path: Path) -> npt.NDArray[np.uint8]:
     """A single-channel image as stored (palette indices stay indices); uint8 [h, w]."""
     with _open(path) as image:
         try:
-            stored = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("L"))
+            if image.mode not in ("L", "P", "1"):
+                raise SlideError(
+                    f"{path.name}: has colours, or over 8 bits; needed is one value a pixel, 0-255"
+                )
+            stored = np.asarray(image)
         except (OSError, SyntaxError, ValueError) as error:
             raise SlideError(f"{path.name}: broken image: {error}") from error
     return stored.astype(np.uint8)
@@ -80,14 +83,6 @@ def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     temporary = path.with_name(f".{path.name}.part")
     Image.fromarray(pixels).save(temporary, format="PNG", optimize=False)
     temporary.replace(path)
-
-
-def jpeg_round_trip(pixels: RGB, quality: int) -> RGB:
-    """What JPEG compression at `quality` (1-95) leaves of an image; uint8 [h, w, 3]."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality)
-    buffer.seek(0)
-    return np.asarray(Image.open(buffer).convert("RGB"))
 
 
 def resize(pixels: RGB, width: int, height: int) -> RGB:

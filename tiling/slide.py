@@ -1,6 +1,5 @@
 """A slide as Extent sees it: pixels at any µm/px, always on the same grid."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,12 @@ from . import openslide_levels, tiff_tiles
 from .frame import Box, Frame, Pair
 from .images import FLAT_SUFFIXES, FlatLevel, read_rgb
 from .resample import RGB, Level, best_level, resample
+from .slide_files import slide_file, slide_name
 
 MPP_RANGE = (0.05, 20.0)
 MAX_COARSER = 1.5  # a slide may be this much coarser than what is asked of it
 TILED_TIFF_VENDORS = {"aperio", "generic-tiff"}
+MAX_SIDE_PIXELS = 1_000_000  # a quarter of a metre at 0.25 µm/px
 CHUNK_LEVEL_PIXELS = 1 << 24  # level pixels decoded at a time: bounds the memory of overviews
 
 
@@ -86,6 +87,10 @@ class Slide:
                 path, slide_name(path), level.size, box, None, mpp, [level], True, {}, _nothing
             )
         opened = openslide_levels.open_slide(file)
+        if max(opened.size_level0) > MAX_SIDE_PIXELS:
+            opened.close()
+            width, height = opened.size_level0
+            raise SlideError(f"{file.name}: claims {width} x {height} pixels, as no scan has")
         levels, close = opened.levels, opened.close
         if opened.vendor in TILED_TIFF_VENDORS:
             tiles = tiff_tiles.open_tiles(file, opened.stored_level_sizes)
@@ -203,43 +208,3 @@ def _mirrored(first: int, count: int, size: int) -> npt.NDArray[np.int64]:
         return np.zeros(count, np.int64)
     folded = np.arange(first, first + count) % (2 * (size - 1))
     return np.minimum(folded, 2 * (size - 1) - folded)
-
-
-def slide_file(path: Path) -> Path:
-    """The file to open for a path: itself, or a DICOM folder's largest file.
-
-    Raises:
-        SlideError: missing, empty, or a folder that is no slide.
-    """
-    if path.is_dir():
-        files = sorted(path.glob("*.dcm"), key=lambda f: (-f.stat().st_size, f.name))
-        if not files:
-            raise SlideError(f"{path.name}: a folder without DICOM files (*.dcm) is no slide")
-        return files[0]
-    if not path.exists():
-        raise SlideError(f"{path}: no such file")
-    if not path.is_file():
-        raise SlideError(f"{path.name}: not a regular file")
-    if path.stat().st_size == 0:
-        raise SlideError(f"{path.name}: the file is empty")
-    return path
-
-
-def slide_name(path: Path) -> str:
-    """The name results go by: the file's without its extension; for DICOM the folder's."""
-    if path.is_dir():
-        return path.resolve().name
-    return path.resolve().parent.name if path.suffix.lower() == ".dcm" else path.stem
-
-
-def slide_digest(path: Path) -> str:
-    """SHA-256 over all bytes of a slide; of a DICOM slide, over its files in order of name."""
-    files = [path]
-    if path.is_dir() or path.suffix.lower() == ".dcm":
-        files = sorted((path if path.is_dir() else path.parent).glob("*.dcm"))
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()

@@ -49,7 +49,7 @@ class TiffLevel:
 
 def _downsample(size_level0: int, size: int) -> float:
     """Level-0 pixels per level pixel: whole where the size is that of a truncated whole step."""
-    whole = round(size_level0 / size)
+    whole = max(1, round(size_level0 / size))
     return (
         float(whole)
         if size in (size_level0 // whole, -(-size_level0 // whole))
@@ -72,7 +72,7 @@ def open_tiles(path: Path, stored_level_sizes: tuple[tuple[int, int], ...]) -> O
             pages = [level.pages[0] for level in tiff.series[0].levels]
             for page in pages:
                 prepare(page)
-    except (tifffile.TiffFileError, ValueError, IndexError, OSError, KeyError):
+    except Exception:  # tifffile raises what it likes at broken files; OpenSlide has the last word
         return None
     by_size = {(page.imagewidth, page.imagelength): page for page in pages if _plain(page)}
     if any(size not in by_size for size in stored_level_sizes):

@@ -55,11 +55,11 @@ class TileFile:
     def _decoded(self, page: tifffile.TiffPage, index: int) -> Tile:
         shape = (page.tilelength, page.tilewidth, page.samplesperpixel)
         whole: Tile = np.full(shape, self._fill, np.uint8)
-        count = page.databytecounts[index]
-        if count == 0:
-            return whole
-        data = os.pread(self._descriptor, count, page.dataoffsets[index])
         try:
+            count = page.databytecounts[index]
+            if count == 0:
+                return whole
+            data = os.pread(self._descriptor, count, page.dataoffsets[index])
             decoded, _, _ = page.decode(data, index, jpegtables=page.jpegtables)
         except Exception as error:  # decoders raise what they like; all of it means a broken tile
             raise SlideError(

@@ -15,6 +15,7 @@ Mpp = Annotated[
     float | None,
     typer.Option(help="µm per pixel of the finest level, where a slide does not say."),
 ]
+Model = Annotated[str, typer.Option(help="A checkpoint file, or the name of a shipped model.")]
 ForceMpp = Annotated[bool, typer.Option("--force-mpp", help="Let --mpp override the slide.")]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from .cli_options import ForceMpp, Mpp, complain, resolution_of
+from .cli_options import ForceMpp, Model, Mpp, complain, resolution_of
 from .interrupts import resumable
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ Slides = Annotated[
         "(.csv with a column `slide`).",
     ),
 ]
-Model = Annotated[str, typer.Option(help="A checkpoint file, or the name of a shipped model.")]
 Out = Annotated[Path, typer.Option(help="The folder for the results.")]
 Window = Annotated[
     int | None,

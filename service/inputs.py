@@ -1,13 +1,14 @@
 """What a user named on the command line, as a list of slides."""
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotations.errors import CohortError, UsageError
+from annotations.errors import CheckpointError, CohortError, UsageError
 from tiling.images import FLAT_SUFFIXES
-from tiling.slide import slide_name
+from tiling.slide_files import dicom_files, slide_name
 
 SLIDE_SUFFIXES = FLAT_SUFFIXES | {
     ".svs",
@@ -29,12 +30,15 @@ RESERVED_NAMES = {"slides.csv"}  # stands in the output folder beside the result
 class SlideInput:
     """A slide to work on; `mpp` is what a cohort file says of its level-0 µm/px.
 
+    With `force_mpp` it overrides what the slide says.
+
     The file need not exist: whoever opens it says so, and the other slides go on.
     """
 
     path: Path
     name: str
     mpp: float | None = None
+    force_mpp: bool = False
 
 
 def find_slides(arguments: Sequence[Path]) -> list[SlideInput]:
@@ -44,13 +48,18 @@ def find_slides(arguments: Sequence[Path]) -> list[SlideInput]:
     DICOM slides. Paths in a list or a cohort are relative to it.
 
     Raises:
-        UsageError: two slides of one name, a name that no result can have, or no slides at all.
+        UsageError: two slides of one name, a name that no result can have, a path that the system
+            refuses, or no slides at all.
         CohortError: a list or cohort that cannot be read.
     """
     found: dict[Path, SlideInput] = {}
     for argument in arguments:
-        for slide in _expanded(argument):
-            found.setdefault(slide.path.resolve(), slide)
+        try:
+            for slide in _expanded(argument):
+                found.setdefault(slide.path.resolve(), slide)
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
+            said = getattr(error, "strerror", None) or error
+            raise UsageError(f"{str(argument)[:200]}: cannot be looked at: {said}") from None
     slides = list(found.values())
     if not slides:
         raise UsageError("no slides given")
@@ -73,14 +82,14 @@ def _expanded(argument: Path) -> Iterator[SlideInput]:
 def _slides_at(path: Path, mpp: float | None = None) -> Iterator[SlideInput]:
     if path.suffix.lower() == ".dcm" and path.is_file():
         path = path.parent  # any one of a DICOM slide's files is the whole slide
-    if not path.is_dir() or any(path.glob("*.dcm")):
+    if not path.is_dir() or dicom_files(path):
         yield SlideInput(path, slide_name(path), mpp)
         return
     inside = [
         entry
         for entry in sorted(path.iterdir(), key=lambda entry: entry.name)
         if not entry.name.startswith(".")
-        and (any(entry.glob("*.dcm")) if entry.is_dir() else _has_slide_suffix(entry))
+        and (bool(dicom_files(entry)) if entry.is_dir() else _has_slide_suffix(entry))
     ]
     if not inside:
         known = " ".join(sorted(SLIDE_SUFFIXES))
@@ -94,11 +103,17 @@ def _has_slide_suffix(path: Path) -> bool:
 
 
 def _cohort_rows(path: Path) -> Iterator[SlideInput]:
-    rows = list(csv.DictReader(_text(path).splitlines()))
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
+    try:
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+        # What stands beyond the last column has no name
+        rows = [{k: (v or "").strip() for k, v in row.items() if k} for row in reader]
+    except csv.Error as error:
+        raise CohortError(f"{path}: cannot be read as a CSV file: {error}") from error
     if not rows or "slide" not in rows[0]:
         raise CohortError(f"{path.name}: a cohort needs a column `slide` and rows")
     for line, row in enumerate(rows, 2):
-        name, stated = (row["slide"] or "").strip(), (row.get("mpp") or "").strip()
+        name, stated = row["slide"], row.get("mpp", "")
         if not name:
             raise CohortError(f"{path.name}: line {line}: no slide")
         try:
@@ -123,6 +138,12 @@ def check_names(slides: Sequence[SlideInput]) -> None:
     """
     seen: dict[str, SlideInput] = {}
     for slide in slides:
+        try:
+            f"{slide.path}{slide.name}".encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{str(slide.path)!r}: this name is no UTF-8 text, which results need; rename it"
+            ) from None
         if not slide.name or slide.name.startswith(".") or slide.name in RESERVED_NAMES:
             raise UsageError(f"{slide.path}: no result can be named {slide.name!r}; rename it")
         other = seen.setdefault(slide.name, slide)
@@ -131,3 +152,17 @@ def check_names(slides: Sequence[SlideInput]) -> None:
                 f"{other.path} and {slide.path} would both be written to {slide.name}/: "
                 "rename one, or give each a run and an --out of its own"
             )
+
+
+def find_model(name_or_path: str) -> Path:
+    """The checkpoint that --model names.
+
+    Raises:
+        UsageError: no such file, and no shipped model of that name.
+    """
+    from model.checkpoint import find_checkpoint
+
+    try:
+        return find_checkpoint(name_or_path)
+    except CheckpointError as error:
+        raise UsageError(f"--model {error}") from None

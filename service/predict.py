@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annotations.errors import ExtentError, ResultError
+from annotations.errors import ExtentError, ResultError, UsageError
 from tiling.slide import Resolution
 
 from .batch import Batch, Task
@@ -37,6 +37,10 @@ class Request:
     cluster: str | None = None
     workers: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.cluster is not None and self.workers is not None:
+            raise UsageError(f"--workers: the cluster {self.cluster} has its own workers")
+
 
 @dataclass(frozen=True)
 class BatchResult:
@@ -55,12 +59,15 @@ def predict(request: Request, display: Display, *, task: Task = predict_slide) -
 
     Raises:
         UsageError: model or settings make no sense. CheckpointError: the model is not usable.
-        ResultError: the output folder is busy or not writable.
+        ResultError: the output folder is busy, not writable, or holds another's slides.csv.
         ExtentError: the cluster cannot be reached, or went away.
     """
     out = request.out.absolute()
     share = Share.of(available_cores(), len(request.slides), request.workers)
-    with claimed(out), _cluster(request, share) as client:
+    with ExitStack() as stack:
+        stack.enter_context(claimed(out))
+        table = SlideTable(out)
+        client = stack.enter_context(_cluster(request, share))
         model = _settled(client, request, share)
         jobs = [
             SlideJob(
@@ -74,7 +81,7 @@ def predict(request: Request, display: Display, *, task: Task = predict_slide) -
             for slide in request.slides
         ]
         try:
-            return _recorded(Batch(client, jobs, hear=display.update, task=task), out, display)
+            return _recorded(Batch(client, jobs, hear=display.update, task=task), table, display)
         except OSError as error:
             raise ExtentError(
                 f"the cluster went away ({error}); what is finished stays in {out}, "
@@ -101,8 +108,8 @@ def _settled(client: "Client", request: Request, share: Share) -> Model:
     return model
 
 
-def _recorded(batch: Batch, out: Path, display: Display) -> BatchResult:
-    table, table_error = SlideTable(out), ""
+def _recorded(batch: Batch, table: SlideTable, display: Display) -> BatchResult:
+    table_error = ""
     outcomes = []
     with display.shown():
         for outcome in batch.outcomes():

@@ -184,15 +184,31 @@ def what_changed(folder: Path, wanted: Fingerprint) -> str | None:
 
 
 class SlideTable:
-    """OUT/slides.csv: rewritten whole after every slide; rows of other slides stay."""
+    """OUT/slides.csv: rewritten whole after every slide; rows of other slides stay.
+
+    Of an earlier table whose rows are damaged, those before the damage stay.
+
+    Raises:
+        ResultError: the file there cannot be read, or is somebody else's, as a list of slides is.
+    """
 
     def __init__(self, out: Path) -> None:
         self._path = out / TABLE_FILE
         self._rows: dict[str, dict[str, str]] = {}
-        with suppress(OSError, ValueError, csv.Error):
-            text = self._path.read_text(encoding="utf-8")
-            for row in csv.DictReader(io.StringIO(text)):
+        text = self._earlier()
+        if text and text.partition("\n")[0].rstrip("\r") != ",".join(TABLE_COLUMNS):
+            raise ResultError(f"{self._path}: not written by Extent; move it or give another --out")
+        with suppress(csv.Error):
+            for row in csv.DictReader(io.StringIO(text, newline="")):
                 self._rows[row["slide"]] = {k: row.get(k) or "" for k in TABLE_COLUMNS}
+
+    def _earlier(self) -> str:
+        """What stands there, bytes that are no text replaced; nothing where there is no file."""
+        with disk_errors(self._path):
+            try:
+                return self._path.read_bytes().decode("utf-8", errors="replace")
+            except FileNotFoundError:
+                return ""
 
     def record(self, outcome: SlideOutcome) -> None:
         """Set a slide's row.

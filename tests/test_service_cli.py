@@ -145,6 +145,7 @@ def test_the_slide_itself_is_never_overwritten(tmp_path: Path, random_model: Pat
         (["--model", "M", "--force-mpp"], "--force-mpp needs --mpp"),
         (["--model", "M", "--window", "0"], "--window"),
         (["--model", "M", "--cluster", "tcp://203.0.113.1:8786"], "tls://"),
+        (["--model", "M", "--cluster", "tls://x:1", "--workers", "2"], "has its own workers"),
         ([], "--model"),
     ],
 )
@@ -168,6 +169,16 @@ def test_two_slides_of_one_name_stop_before_any_work(tmp_path: Path, random_mode
     assert str(first) in result.stderr
     assert str(second) in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_users_own_list_is_not_overwritten(tmp_path: Path, random_model: Path) -> None:
+    draw_slide(tmp_path / "a.png")
+    listed = tmp_path / "slides.csv"
+    listed.write_text("slide,mpp\na.png,4\n")
+    result = extent("predict", listed, "--model", random_model, "--out", tmp_path)
+    assert (result.returncode, "not written by Extent" in result.stderr) == (1, True)
+    assert listed.read_text() == "slide,mpp\na.png,4\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "slides.csv"]
 
 
 def test_a_broken_model_is_one_line(tmp_path: Path) -> None:

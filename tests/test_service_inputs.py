@@ -60,6 +60,7 @@ def test_cohorts_say_the_resolution_of_a_slide(tmp_path: Path) -> None:
         ("slide\n", "rows"),
         ("slide,mpp\na.svs,fine\n", "line 2: mpp 'fine'"),
         ("slide,mpp\n,1\n", "line 2: no slide"),
+        ("slide\n" + "a" * 200_000 + "\n", "cannot be read as a CSV file"),
     ],
 )
 def test_cohorts_that_cannot_be_used_say_where(tmp_path: Path, text: str, said: str) -> None:
@@ -67,6 +68,13 @@ def test_cohorts_that_cannot_be_used_say_where(tmp_path: Path, text: str, said: 
     cohort.write_text(text)
     with pytest.raises(CohortError, match=said):
         find_slides([cohort])
+
+
+def test_cohorts_are_read_as_training_reads_them(tmp_path: Path) -> None:
+    """Blanks around column names, line breaks within quotes, and commas too many."""
+    cohort = tmp_path / "cohort.csv"
+    cohort.write_text('patient, slide , mpp\n"p\nq", a.png ,0.62,beyond\n')
+    assert [(slide.name, slide.mpp) for slide in find_slides([cohort])] == [("a", 0.62)]
 
 
 def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -93,6 +101,21 @@ def test_names_that_would_hit_other_files_of_the_output_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match="rename"):
         find_slides([touch(tmp_path / name)])
+
+
+def test_a_name_that_is_no_text_is_refused_and_shown(tmp_path: Path) -> None:
+    slide = tmp_path / "caf\udce9.svs"
+    with pytest.raises(UsageError, match=r"caf\\udce9\.svs.*rename"):
+        find_slides([slide])
+
+
+def test_paths_that_the_system_refuses_are_wrong_usage(tmp_path: Path) -> None:
+    for name in ("loop.svs", "loop.dcm"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+        with pytest.raises(UsageError, match=r"loop.*cannot be looked at"):
+            find_slides([tmp_path / name])
+    with pytest.raises(UsageError, match="cannot be looked at"):
+        find_slides([tmp_path / ("a" * 300 + ".svs")])
 
 
 def test_a_folder_without_slides_says_what_was_looked_for(tmp_path: Path) -> None:

@@ -150,3 +150,18 @@ def test_the_table_keeps_the_rows_of_earlier_runs(tmp_path: Path) -> None:
         ("d", "done", "0.0"),
     ]
     assert rows[1]["reason"] == 'it said "no"\nand left'
+
+
+def test_a_table_of_others_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "slides.csv").write_text("slide,mpp\na.svs,0.25\n")
+    with pytest.raises(ResultError, match="not written by Extent; move it or give another --out"):
+        SlideTable(tmp_path)
+
+
+def test_of_a_damaged_table_what_can_be_read_stays(tmp_path: Path) -> None:
+    SlideTable(tmp_path).record(SlideOutcome("a", "done", "", 1.25, 2.5, 3.0))
+    with (tmp_path / "slides.csv").open("ab") as stream:
+        stream.write(b"b,do\xff\x00")
+    SlideTable(tmp_path).record(SlideOutcome("c", "done", "", 0.0, 2.5, 3.0))
+    with (tmp_path / "slides.csv").open(newline="") as stream:
+        assert {"a", "c"} <= {row["slide"] for row in csv.DictReader(stream)}

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from annotations.errors import CohortError
+from annotations.errors import CohortError, ExtentError
 from tiling.slide_files import slide_name
 
 from .boundary import TOLERANCES_UM
@@ -41,15 +41,23 @@ def measure_cases(
     results: Path,
     question: Question,
     progress: Callable[[int, int], None] | None = None,
+    failed: Callable[[Case, ExtentError], None] | None = None,
 ) -> list[SlideMeasures]:
     """Each case against the result in `results`/<slide name>; `progress` hears of slides.
 
+    With `failed`, which hears of cases that cannot be measured, the others are measured.
+
     Raises:
-        what measure_slide raises.
+        what measure_slide raises, where nobody hears of it.
     """
     measures = []
     for number, case in enumerate(cases, 1):
-        measures.append(measure_slide(case, results / slide_name(case.slide), question))
+        try:
+            measures.append(measure_slide(case, results / slide_name(case.slide), question))
+        except ExtentError as error:
+            if failed is None:
+                raise
+            failed(case, error)
         if progress:
             progress(number, len(cases))
     return measures

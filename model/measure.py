@@ -40,11 +40,13 @@ class Question:
     rules: LabelRules
     cell_um: float = 200.0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.cell_um < float("inf"):
+            raise UsageError(f"--cell-um {self.cell_um:g}: cells need a size above 0 µm")
+
     @classmethod
     def of_card(cls, card: ModelCard, cell_um: float = 200.0) -> Self:
         """What a model was trained to answer."""
-        if not 0 < cell_um < float("inf"):
-            raise UsageError(f"--cell-um {cell_um:g}: cells need a size above 0 µm")
         try:
             stated = card.training.get("config", {}).get("labels")
             rules = LabelRules() if stated is None else LabelRules(**{**stated, **_tuples(stated)})

@@ -149,7 +149,7 @@ def set_entry(*keys: str, to: object) -> Callable[[dict[str, Any]], None]:
         (set_entry("network", "widths", to=[4, 8]), "do not fit the card's network"),
         (set_entry("network", "widths", to=[4, 10**9]), "not a network"),
         (set_entry("network", "widths", to=[1024, 1024]), "do not fit the card's network"),
-        (set_entry("network", "widths", to=[4.5, 6]), "no network can be built"),
+        (set_entry("network", "widths", to=[4.5, 6]), "not a network"),
         (set_entry("network", "widths", to="46"), "m.safetensors: "),
         (set_entry("network", "convolutions", to=[1, 10**9]), "not a network"),
         (set_entry("network", "widths", to=[4] * 40), "not a network"),
@@ -215,3 +215,14 @@ def test_a_failed_save_leaves_the_old_model(saved: Path) -> None:
     with pytest.raises(OSError):
         save_checkpoint(saved, replace(CARD, name="new"), a_network())
     assert saved.read_bytes() == before
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    """A map of NaN would read as a slide without tumour."""
+    network = Network(NetworkConfig(widths=(4, 6), convolutions=(1, 1), output_stride=2))
+    with torch.no_grad():
+        network.head.bias[0] = float("nan")
+    card = ModelCard("nan", network.config, ("background", "tumour"), 1, 4.0)
+    save_checkpoint(tmp_path / "nan.safetensors", card, network)
+    with pytest.raises(CheckpointError, match="not all numbers"):
+        load_checkpoint(tmp_path / "nan.safetensors")

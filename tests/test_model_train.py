@@ -17,7 +17,7 @@ from model.checkpoint import ModelCard, load_checkpoint
 from model.cohort import Case, Cohort, read_cohort, split_patients
 from model.config import SHIPPED_CONFIGS, TrainConfig
 from model.crossvalidate import card_for, train_folds
-from model.dataset import CropSampler, LabelledSlide, open_cases
+from model.dataset import CropSampler, LabelledSlide, Shelf, open_cases
 from model.labelled import IGNORED
 from model.network import NetworkConfig
 from model.predictor import Execution, load_predictor
@@ -287,3 +287,52 @@ def test_three_classes_train_and_are_told_apart(tmp_path: Path) -> None:
         np.zeros((1, 64, 64, 3), np.uint8)
     )
     assert maps.shape == (1, 3, 16, 16)
+
+
+def test_a_training_that_diverges_says_so(cohort: Cohort, tmp_path: Path) -> None:
+    wild = replace(SMALL, learning_rate=99.0, warmup_epochs=0.0, optimiser="sgd", momentum=0.99)
+    with pytest.raises(UsageError, match=r"diverged.*learning_rate"):
+        run(cohort, tmp_path, replace(wild, epochs=30, losses={"cross-entropy": 1e30}))
+
+
+def test_training_lets_go_of_its_files(cohort: Cohort, tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    run(cohort, tmp_path, replace(SMALL, epochs=1))
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+
+
+def test_a_shelf_holds_few_slides_open(cohort: Cohort) -> None:
+    shelf = Shelf(places=2)
+    opened = []
+    for case in (*cohort.cases, cohort.cases[-1]):
+        with shelf.lent(case) as slide:
+            opened.append(slide)
+    assert opened[-1] is opened[-2], "what was used last is still open"
+    with shelf.lent(cohort.cases[0]) as slide:
+        assert slide is not opened[0], "what was used long ago is opened again"
+    shelf.close()
+
+
+def test_validation_patients_may_have_no_tumour(cohort: Cohort, tmp_path: Path) -> None:
+    blank = [replace(cohort.cases[5], annotations=None)]
+    config = replace(SMALL, epochs=1)
+    card = card_for(config, cohort, {}, "x")
+    result = train(cohort.cases[:3], blank, config, card, out=tmp_path, seed=0)
+    assert result.epochs[0].validation_loss is not None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": "0.001"},
+        {"learning_rate": -1.0},
+        {"batch": 8.0},
+        {"epoch_crops": 100.5},
+        {"losses": {"dice": "1"}},
+        {"precision": "fp64"},
+        {"average_decay": 1.0},
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused_before_training(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        TrainConfig.from_dict(wrong)

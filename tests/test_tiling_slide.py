@@ -17,7 +17,7 @@ from PIL import Image
 from annotations.errors import ResolutionError, SlideError
 from tests.conftest import data_dir
 from tiling.frame import Box, Frame
-from tiling.images import read_grey
+from tiling.images import read_grey, write_png
 from tiling.slide import Resolution, Slide
 from tiling.slide_files import slide_digest
 from tiling.tiff_tiles import TiffLevel, open_tiles
@@ -346,3 +346,29 @@ def test_tiles_too_large_for_memory_are_not_decoded_as_tiles(tmp_path: Path) -> 
     with tifffile.TiffFile(path) as tiff:
         assert not is_readable(tiff.pages.first)
     assert open_tiles(path, ((65_536, 65_536),)) is None
+
+
+def test_a_digest_covers_all_files_of_a_slide(tmp_path: Path) -> None:
+    folder = tmp_path / "dicom"
+    folder.mkdir()
+    for name in ("a.DCM", "b.dcm"):
+        (folder / name).write_bytes(name.encode())
+    whole = slide_digest(folder)
+    assert slide_digest(folder / "a.DCM") == whole
+    (folder / "b.dcm").write_bytes(b"other")
+    assert slide_digest(folder) != whole
+    (tmp_path / "s.mrxs").write_bytes(b"index")
+    (tmp_path / "s").mkdir()
+    alone = slide_digest(tmp_path / "s.mrxs")
+    (tmp_path / "s" / "Data0001.dat").write_bytes(b"pixels")
+    assert slide_digest(tmp_path / "s.mrxs") != alone
+
+
+def test_labels_of_more_than_a_byte_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.full((4, 4), 300, np.uint16)).save(path)
+    with pytest.raises(SlideError, match=r"deep\.png"):
+        read_grey(path)
+    write_png(path, np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(SlideError, match="one value a pixel"):
+        read_grey(path)

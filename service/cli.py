@@ -16,6 +16,7 @@ from .cli_models import models
 from .cli_options import complain
 from .cli_predict import predict
 from .cli_train import crossvalidate, train
+from .failures import system_reason
 from .versions import extent_version
 
 app = typer.Typer(
@@ -67,6 +68,9 @@ def main() -> None:
     except ExtentError as error:
         complain(str(error))
         sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:
+        complain(system_reason(error))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

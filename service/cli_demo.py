@@ -23,6 +23,11 @@ def demo(out: Out = Path("demo-output")) -> None:
     Takes some minutes on two cores. Run again, it goes on where it was stopped.
     """
     from model.cohort import read_cohort
+    from model.stored import MAP_FILE, SUMMARY_FILE
+
+    from .evaluation_report import REPORT_FILE
+    from .report import OUTLINE_FILE
+    from .results import OVERLAY_FILE
 
     console = Console()
     say(console, f"1. Drawing {SITES * SLIDES_PER_SITE} slides with outlines into {out / 'cohort'}")
@@ -53,11 +58,11 @@ def demo(out: Out = Path("demo-output")) -> None:
         console,
         "",
         "Look at:",
-        f"  {result / 'overlay.png'}        the slide with the tumour's outline",
-        f"  {result / 'extent.geojson'}     the outline, for QuPath",
-        f"  {result / 'summary.json'}       its areas in mm²",
-        f"  {result / 'probability.tiff'}   the map",
-        f"  {evaluation / 'report.html'}    how good the network is",
+        f"  {result / OVERLAY_FILE}        the slide with the tumour's outline",
+        f"  {result / OUTLINE_FILE}     the outline, for QuPath",
+        f"  {result / SUMMARY_FILE}       its areas in mm²",
+        f"  {result / MAP_FILE}   the map",
+        f"  {evaluation / REPORT_FILE}    how good the network is",
         f"  {training / 'curves.png'}       how it learned",
     )
 

@@ -66,8 +66,10 @@ def convert_outlines(
 
     Raises:
         OutlineError: the source cannot be read or the target written. SlideError: of the slide.
-        UsageError: the target's format is unknown.
+        UsageError: the target is a folder, or its format is unknown.
     """
+    if target.is_dir():
+        raise UsageError(f"{target}: is a folder; name the file to write")
     written = _format(target, to)
     plane = None if slide is None else _plane(slide, resolution)
     return convert_on(plane, source, target, written)

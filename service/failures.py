@@ -19,10 +19,8 @@ def reason_of(error: Exception, log: Path) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "not enough memory; try fewer --workers or a smaller --window"
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        return "the disk is full. What is finished stays; free some space and run again."
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}"
+        return system_reason(error)
     kept = "its details could not be kept"
     with suppress(OSError):
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -30,3 +28,13 @@ def reason_of(error: Exception, log: Path) -> str:
         kept = f"details are in {log}"
     said = " ".join(str(error).split())[:200]
     return f"unexpected {type(error).__name__}: {said}; {kept}"
+
+
+def system_reason(error: OSError) -> str:
+    """One line on what the system refused."""
+    if error.errno in _DISK_FULL:
+        return "the disk is full. What is finished stays; free some space and run again."
+    if not error.strerror:
+        return " ".join(str(error).split()) or type(error).__name__
+    named = str(error.filename or "a file")
+    return f"{named if len(named) < 300 else named[:300] + '…'}: {error.strerror}"

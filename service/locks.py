@@ -11,8 +11,25 @@ from pathlib import Path
 from annotations.errors import ResultError
 from tiling.rawplanes import disk_errors
 
+LOCK = ".extent.lock"  # in an output folder
 _RETRY_SECONDS = 0.1
 _WITHOUT_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+@contextmanager
+def sole_writer(out: Path) -> Iterator[None]:
+    """Be the only process that writes to the folder `out`, which is made when absent.
+
+    Raises:
+        ResultError: it is no folder, not writable, or another process works on it.
+    """
+    with disk_errors(out):
+        if out.exists() and not out.is_dir():
+            raise ResultError(f"{out}: is a file; --out takes a folder")
+        out.mkdir(parents=True, exist_ok=True)
+    busy = f"{out}: another extent is writing there; wait for it, or give another --out"
+    with held(out / LOCK, wait_s=0, busy=busy):
+        yield
 
 
 @contextmanager

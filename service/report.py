@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 
 from annotations import Feature, to_feature_collection
@@ -171,8 +172,8 @@ def map_files(classes: Sequence[str], foreground: int) -> dict[int, str]:
         if plane in (0, foreground):
             continue
         plain = re.sub(r"[^\w.-]+", "_", label)[:60].strip("._") or "class"
-        if plain.casefold() in taken:
-            plain = f"{plain}-{plane}"
+        free = chain([plain], (f"{plain}-{number}" for number in count(plane)))
+        plain = next(name for name in free if name.casefold() not in taken)
         taken.add(plain.casefold())
         names[plane] = f"probability-{plain}.tiff"
     return names

@@ -23,7 +23,7 @@ from model.stored import SUMMARY_FILE
 from tiling.journal import sync_folder
 from tiling.rawplanes import disk_errors
 
-from .locks import held
+from .locks import held, sole_writer
 from .tasks import SlideOutcome
 
 OVERLAY_FILE = "overlay.png"
@@ -34,17 +34,12 @@ ORPHAN_SECONDS = 30.0  # longer than a worker whose parent was killed takes to n
 
 @contextmanager
 def claimed(out: Path) -> Iterator[None]:
-    """Be the only batch that writes to `out`, which is made when absent.
+    """Be the only batch that writes to `out`, and leave no empty folders behind.
 
     Raises:
-        ResultError: it is no folder, not writable, or another process works on it.
+        what sole_writer raises.
     """
-    if out.exists() and not out.is_dir():
-        raise ResultError(f"{out}: is a file; --out takes a folder")
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    busy = f"{out}: another extent is writing there; wait for it, or give another --out"
-    with held(out / ".extent.lock", wait_s=0, busy=busy):
+    with sole_writer(out):
         try:
             yield
         finally:

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import typer
 
-from annotations.errors import ResultError, UsageError
+from annotations.errors import UsageError
 from tiling.rawplanes import disk_errors
 
 from .cli_options import complain
 from .interrupts import Interrupted, stoppable
-from .locks import held
-
-LOCK = ".extent.lock"
+from .locks import sole_writer
 
 
 @contextmanager
@@ -23,13 +21,8 @@ def writing_folder(out: Path, how_to_go_on: str = "run the same command again") 
     Raises:
         ResultError: it is a file, not writable, the disk is full, or another process writes there.
     """
-    if out.exists() and not out.is_dir():
-        raise ResultError(f"{out}: is a file; --out takes a folder")
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    busy = f"{out}: another extent is writing there; wait for it, or give another --out"
     try:
-        with stoppable(), held(out / LOCK, wait_s=0, busy=busy), disk_errors(out):
+        with stoppable(), sole_writer(out), disk_errors(out):
             yield
     except Interrupted as stop:
         complain(f"stopped by {stop}. What is finished is kept: {how_to_go_on}")
@@ -43,7 +36,9 @@ def training_folder(out: Path, marks: tuple[str, ...], *, resume: bool) -> Itera
     Raises:
         UsageError: an earlier training is there and `resume` was not asked for.
     """
-    if not resume and any((out / mark).exists() for mark in marks):
+    with disk_errors(out):
+        earlier = any((out / mark).exists() for mark in marks)
+    if earlier and not resume:
         raise UsageError(
             f"{out}: holds an earlier training; go on with --resume, or give another --out"
         )

@@ -14,6 +14,7 @@ from PIL import Image
 
 from service.locks import held
 from tests.conftest import REPOSITORY, command, draw_slide, extent
+from tests.fabricated import write_rectangles
 
 FILES = ["extent.geojson", "overlay.png", "probability.tiff", "summary.json"]
 
@@ -302,3 +303,19 @@ def test_version_info_and_convert(tmp_path: Path) -> None:
     assert broken.returncode == 1
     assert broken.stderr.startswith("extent: ")
     assert extent("predict", "--no-such-option").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "said"),
+    [
+        (".", 2, ".: is a folder; name the file to write"),
+        ("a" * 300 + ".geojson", 1, "File name too long"),
+    ],
+)
+def test_files_that_the_system_refuses_are_one_line(
+    tmp_path: Path, target: str, code: int, said: str
+) -> None:
+    source = write_rectangles(tmp_path / "in.geojson", (0, 0, 9, 9))
+    result = extent("convert", source, target, "--to", "qupath")
+    assert (result.returncode, result.stderr.count("\n")) == (code, 1), result.stderr
+    assert said in result.stderr

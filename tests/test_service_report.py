@@ -287,6 +287,11 @@ def test_each_further_class_has_its_map(tmp_path: Path) -> None:
     assert summary["tumour_area_mm2"] == pytest.approx(20 * 90 * 16e-6, rel=1e-9)
 
 
+def test_map_files_stay_apart_whatever_the_names() -> None:
+    names = map_files(("bg", "tumour", "x-4", "x", "x?", "X-5", "x!"), foreground=1)
+    assert len({name.casefold() for name in names.values()}) == 6
+
+
 def test_map_files_stay_apart_and_inside_their_folder() -> None:
     names = map_files(("none", "../../x", "tumour", "a/b", "A b", "..."), foreground=2)
     assert names[2] == "probability.tiff"

@@ -2,6 +2,9 @@ import csv
 import hashlib
 import json
 import multiprocessing
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -17,7 +20,9 @@ from service.results import (
     what_changed,
 )
 from service.tasks import SlideOutcome
+from service.training_folder import training_folder, writing_folder
 
+FOLDERS = [claimed, writing_folder, partial(training_folder, marks=("m",), resume=False)]
 WANTED = Fingerprint("slide digest", "model digest", {"window": 1024})
 
 
@@ -71,6 +76,16 @@ def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:
         pass
     with pytest.raises(ResultError, match="out"), claimed(tmp_path / "out" / "deeper"):
         pass
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_output_folders_that_the_system_refuses_are_named(
+    tmp_path: Path, folder: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("a" * 300, "loop"):
+        with pytest.raises(ResultError, match=name), folder(tmp_path / name):
+            pass
 
 
 def test_publishing_shows_the_result_and_clears_the_work(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from annotations.errors import UsageError
 
-from .cli_options import say
+from .cli_options import ForceMpp, Mpp, resolution_of, say
 from .training_folder import training_folder
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def train(
     config: Config = None,
     seed: Seed = 0,
     measured: Measured = None,
+    mpp: Mpp = None,
+    force_mpp: ForceMpp = False,
     resume: Resume = False,
 ) -> None:
     """Train a network on a cohort of outlined slides; writes OUT/model.safetensors.
@@ -66,7 +68,7 @@ def train(
 
     settings, console = load_config(config), Console()
     measures = {} if measured is None else {"cross_validation": _read_measures(measured)}
-    table = read_cohort(cohort)
+    table = read_cohort(cohort).with_resolution(resolution_of(mpp, force_mpp))
     split = split_patients(table, settings.split, seed)
     with training_folder(out, ("state.safetensors", "model.safetensors"), resume=resume):
         _say_split(console, split, given=any(case.split for case in table.cases))
@@ -96,6 +98,8 @@ def crossvalidate(
     config: Config = None,
     seed: Seed = 0,
     cell_um: CellUm = 200.0,
+    mpp: Mpp = None,
+    force_mpp: ForceMpp = False,
     resume: Resume = False,
 ) -> None:
     """Train a network a fold and judge every slide by the one that never saw its patient.
@@ -107,11 +111,13 @@ def crossvalidate(
     from model.crossvalidate import train_folds
     from model.measure import Question
 
-    from .measuring import MAPS, map_cases, write_measures
+    from .measuring import MAPS, map_cases, slides_of, write_measures
     from .training_display import TrainingDisplay
 
     settings, console = load_config(config), Console()
-    table = read_cohort(cohort)
+    question = Question(settings.classes, settings.foreground, settings.labels, cell_um)
+    table = read_cohort(cohort).with_resolution(resolution_of(mpp, force_mpp))
+    slides_of(table.cases)
     with training_folder(out, tuple(f"fold-{k}" for k in range(folds)), resume=resume):
         display = TrainingDisplay(console, settings.epochs)
         with display.shown():
@@ -129,7 +135,6 @@ def crossvalidate(
             for fold in done
             for case in map_cases(fold.cases, str(fold.model), out / MAPS, console)
         ]
-        question = Question(settings.classes, settings.foreground, settings.labels, cell_um)
         write_measures(mapped, out, question, console, seed=seed)
     raise typer.Exit(0 if len(mapped) == len(table.cases) else 1)
 

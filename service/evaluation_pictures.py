@@ -13,7 +13,7 @@ from model.stored import StoredResult
 from tiling.draw import BRIGHT, DARK, Card, Colour, Points, ScaleBar, paint, rounded, strokes
 from tiling.frame import Frame
 from tiling.resample import RGB
-from tiling.slide import Resolution, Slide
+from tiling.slide import Slide
 from tiling.trace import to_level0, trace_regions
 
 LONGEST_SIDE = 900
@@ -31,7 +31,7 @@ def draw_comparison(case: Case, result: Path, question: Question, caption: str) 
         ResultError, SlideError, OutlineError: from what lies on disk.
     """
     stored = StoredResult.read(result)
-    with Slide.open(case.slide, Resolution(case.mpp)) as slide:
+    with Slide.open(case.slide, case.resolution) as slide:
         picture, downsample = slide.overview(LONGEST_SIDE)
         bounds = slide.bounds_level0
         outlines = load_outlines(case, slide, question.rules)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tiling.rawplanes import disk_errors
-from tiling.slide import Resolution, slide_name
+from tiling.slide import Resolution
+from tiling.slide_files import slide_name
 
 from .cli_options import complain, say
 from .inputs import SlideInput, check_names
@@ -21,7 +22,18 @@ if TYPE_CHECKING:
     from model.measure import Question
     from model.selection import Selection
 
-METRICS_FILE, REPORT_FILE, MAPS = "metrics.json", "report.html", "maps"
+METRICS_FILE, MAPS = "metrics.json", "maps"
+
+
+def slides_of(cases: Sequence["Case"]) -> list[SlideInput]:
+    """The cases' slides, each under the name of its result.
+
+    Raises:
+        UsageError: two slides of one name, or a name that no result can have.
+    """
+    slides = [SlideInput(c.slide, slide_name(c.slide), c.mpp, c.force_mpp) for c in cases]
+    check_names(slides)
+    return slides
 
 
 def map_cases(
@@ -36,8 +48,7 @@ def map_cases(
     Raises:
         what predict raises.
     """
-    slides = [SlideInput(case.slide, slide_name(case.slide), case.mpp) for case in cases]
-    check_names(slides)
+    slides = slides_of(cases)
     request = Request(slides, model, out, settings or MapSettings(), Resolution())
     result = predict(request, display_for(console, len(slides)))
     for outcome in result.failed:
@@ -62,7 +73,7 @@ def write_measures(
     """
     from model.evaluate import measure_cases, summarise
 
-    from .evaluation_report import Evaluation, write_report
+    from .evaluation_report import REPORT_FILE, Evaluation, write_report
 
     measures = measure_cases(cases, out / MAPS, question)
     metrics = summarise(measures, cell_um=question.cell_um, seed=seed, selection=selection)

@@ -64,7 +64,7 @@ class SlideJob:
         """A cohort's word on one slide goes before the command's on all, unless that is forced."""
         if self.force_mpp or self.slide.mpp is None:
             return Resolution(self.mpp, self.force_mpp)
-        return Resolution(self.slide.mpp)
+        return Resolution(self.slide.mpp, self.slide.force_mpp)
 
     def parameters(self, mpp_level0: Pair) -> dict[str, object]:
         """What the result depends on beside slide and model; JSON values.

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,17 +140,67 @@ def test_interrupted_training_says_how_to_go_on(work: Path, tmp_path: Path) -> N
         (("train", "missing.csv", "--out", "o"), 1, "missing.csv"),
         (("train", "COHORT", "--out", "o", "--config", "nowhere.toml"), 2, "nowhere.toml"),
         (("train", "COHORT"), 2, "--out"),
-        (("evaluate", "COHORT", "--model", "no-such", "--out", "o"), 1, "breast-idc"),
+        (("evaluate", "COHORT", "--model", "no-such", "--out", "o"), 2, "breast-idc"),
         (("crossvalidate", "COHORT", "--folds", "40", "--out", "o"), 1, "folds"),
-        (("evaluate", "COHORT", "--model", "MODEL", "--out", "o", "--split", "tset"), 1, "tset"),
+        (("evaluate", "COHORT", "--model", "MODEL", "--out", "o", "--split", "tset"), 2, "tset"),
+        (("crossvalidate", "COHORT", "--cell-um", "-5", "--out", "o"), 2, "--cell-um -5"),
+        (("crossvalidate", "COHORT", "--cell-um", "nan", "--out", "o"), 2, "--cell-um nan"),
+        (("crossvalidate", "TWINS", "--out", "o"), 2, "rename one"),
+        (("evaluate", "TWINS", "--model", "MODEL", "--out", "o"), 2, "rename one"),
+        (("train", "COHORT", "--out", "o", "--force-mpp"), 2, "--force-mpp needs --mpp"),
+        (("crossvalidate", "COHORT", "--out", "o", "--mpp", "-1"), 2, "--mpp -1"),
+        (("evaluate", "COHORT", "--model", "MODEL", "--out", "o", "--mpp", "99"), 2, "--mpp 99"),
         (("evaluate", "COHORT", "--model", "MODEL", "--out", "COHORT"), 1, "is a file"),
     ],
 )
 def test_mistakes_get_a_line_that_helps(
     work: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
-    named = {"COHORT": str(work / "cohort.csv"), "MODEL": str(work / "trained/model.safetensors")}
+    named = {
+        "COHORT": str(work / "cohort.csv"),
+        "TWINS": str(twins(work, tmp_path)),
+        "MODEL": str(work / "trained/model.safetensors"),
+    }
     words = [named.get(word, word) for word in arguments]
     words = [str(tmp_path / "o") if word == "o" else word for word in words]
     _, said = extent(*words, code=code)
     assert says in said
+    assert code == 1 or not (tmp_path / "o").exists()
+
+
+def twins(work: Path, folder: Path) -> Path:
+    """A cohort of three patients, two of whose slides have one name."""
+    draw_patients(folder, 3)
+    (folder / "more").mkdir()
+    shutil.copy(folder / "s0.png", folder / "more" / "s1.png")
+    text = (folder / "cohort.csv").read_text().replace("\ns0.png", "\nmore/s1.png")
+    (folder / "cohort.csv").write_text(text)
+    return folder / "cohort.csv"
+
+
+def test_mpp_fills_the_gaps_of_a_cohort_or_overrides_it(work: Path, tmp_path: Path) -> None:
+    """Slides that state nothing; s0's row says 4, the others' nothing."""
+    rows = (work / "cohort.csv").read_text().replace(",4.0", ",")
+    bare = work / "bare.csv"
+    bare.write_text(rows.replace("p0,", "p0,4.0"))
+    model = work / "trained" / "model.safetensors"
+    command = ("evaluate", bare, "--model", model, "--include-seen", "--out")
+    extent(*command, tmp_path / "none", code=1)
+    for extra, expected in (((), 4.0), (("--force-mpp",), 3.0)):
+        out = tmp_path / f"out-{expected:g}"
+        extent(*command, out, "--mpp", 3, *extra)
+        used = {
+            n: json.loads((out / "maps" / f"s{n}" / "summary.json").read_text())["mpp"][0]
+            for n in range(6)
+        }
+        assert used == {n: 3.0 if n else expected for n in range(6)}
+
+
+def test_train_learns_from_slides_whose_resolution_it_is_told(work: Path, tmp_path: Path) -> None:
+    bare = work / "untold.csv"
+    bare.write_text((work / "cohort.csv").read_text().replace(",4.0", ","))
+    command = ("train", bare, "--config", work / "small.toml", "--out")
+    _, said = extent(*command, tmp_path / "none", code=1)
+    assert "--mpp" in said
+    extent(*command, tmp_path / "told", "--mpp", 4)
+    assert (tmp_path / "told" / "model.safetensors").exists()

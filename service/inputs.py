@@ -10,6 +10,8 @@ from annotations.errors import CheckpointError, CohortError, UsageError
 from tiling.images import FLAT_SUFFIXES
 from tiling.slide_files import dicom_files, slide_name
 
+from .failures import system_reason
+
 SLIDE_SUFFIXES = FLAT_SUFFIXES | {
     ".svs",
     ".tif",
@@ -58,7 +60,7 @@ def find_slides(arguments: Sequence[Path]) -> list[SlideInput]:
             for slide in _expanded(argument):
                 found.setdefault(slide.path.resolve(), slide)
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
-            said = getattr(error, "strerror", None) or error
+            said = system_reason(error) if isinstance(error, OSError) else error
             raise UsageError(f"{str(argument)[:200]}: cannot be looked at: {said}") from None
     slides = list(found.values())
     if not slides:

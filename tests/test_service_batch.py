@@ -15,6 +15,7 @@ from service.cluster import Share, check_address, embedded
 from service.inputs import SlideInput
 from service.tasks import MapSettings, Model, SlideJob, SlideOutcome, Update, topic_of
 from service.worker import Throttle
+from tiling.slide import Resolution
 
 
 def jobs(out: Path, *names: str) -> list[SlideJob]:
@@ -169,3 +170,20 @@ def test_updates_are_thinned_but_never_a_new_phase_or_an_end() -> None:
     assert Update("a", "canvas", 1000, 1000) in passed
     assert passed[-1].phase == "pyramid"
     assert len(passed) < 20
+
+
+@pytest.mark.parametrize(
+    ("slide", "command", "expected"),
+    [
+        ((None, False), (0.5, False), Resolution(0.5)),
+        ((0.25, False), (0.5, False), Resolution(0.25)),
+        ((0.25, False), (0.5, True), Resolution(0.5, True)),
+        ((0.25, True), (None, False), Resolution(0.25, True)),
+    ],
+)
+def test_a_cohorts_word_on_a_slide_goes_first_unless_the_command_forces(
+    slide: tuple[float | None, bool], command: tuple[float | None, bool], expected: Resolution
+) -> None:
+    model = Model(Path("m"), "m", "digest", MapSettings())
+    job = SlideJob(SlideInput(Path("a"), "a", *slide), Path("out"), model, *command)
+    assert job.resolution == expected

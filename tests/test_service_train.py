@@ -146,7 +146,11 @@ def test_interrupted_training_says_how_to_go_on(work: Path, tmp_path: Path) -> N
         (("crossvalidate", "COHORT", "--cell-um", "-5", "--out", "o"), 2, "--cell-um -5"),
         (("crossvalidate", "COHORT", "--cell-um", "nan", "--out", "o"), 2, "--cell-um nan"),
         (("crossvalidate", "TWINS", "--out", "o"), 2, "rename one"),
-        (("evaluate", "TWINS", "--model", "MODEL", "--out", "o"), 2, "rename one"),
+        (
+            ("evaluate", "TWINS", "--model", "MODEL", "--out", "o", "--include-seen"),
+            2,
+            "rename one",
+        ),
         (("train", "COHORT", "--out", "o", "--force-mpp"), 2, "--force-mpp needs --mpp"),
         (("crossvalidate", "COHORT", "--out", "o", "--mpp", "-1"), 2, "--mpp -1"),
         (("evaluate", "COHORT", "--model", "MODEL", "--out", "o", "--mpp", "99"), 2, "--mpp 99"),

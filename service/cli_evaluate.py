@@ -52,5 +52,5 @@ def evaluate(
     say(console, f"measuring {len(selection.cases)} slides with {card.name}")
     with writing_folder(out):
         mapped = map_cases(selection.cases, str(path), out / MAPS, console)
-        write_measures(mapped, out, question, console, seed=0, selection=selection)
-    raise typer.Exit(0 if len(mapped) == len(selection.cases) else 1)
+        measured = write_measures(mapped, out, question, console, seed=0, selection=selection)
+    raise typer.Exit(0 if measured == len(selection.cases) else 1)

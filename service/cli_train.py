@@ -135,8 +135,8 @@ def crossvalidate(
             for fold in done
             for case in map_cases(fold.cases, str(fold.model), out / MAPS, console)
         ]
-        write_measures(mapped, out, question, console, seed=seed)
-    raise typer.Exit(0 if len(mapped) == len(table.cases) else 1)
+        measured = write_measures(mapped, out, question, console, seed=seed)
+    raise typer.Exit(0 if measured == len(table.cases) else 1)
 
 
 def load_config(config: Path | None) -> "TrainConfig":

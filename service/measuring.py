@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from annotations.errors import ExtentError
 from tiling.rawplanes import disk_errors
 from tiling.slide import Resolution
 from tiling.slide_files import slide_name
@@ -65,17 +66,26 @@ def write_measures(
     *,
     seed: int,
     selection: "Selection | None" = None,
-) -> None:
+) -> int:
     """Measure the maps under `out` against the experts; writes metrics.json and report.html.
 
+    Returns how many cases were measured; those that could not be are named.
+
     Raises:
-        CohortError: there is nothing to measure. And what measure_slide raises.
+        CohortError: none of them could be measured.
     """
     from model.evaluate import measure_cases, summarise
 
     from .evaluation_report import REPORT_FILE, Evaluation, write_report
 
-    measures = measure_cases(cases, out / MAPS, question)
+    lost = []
+
+    def name_it(case: "Case", error: ExtentError) -> None:
+        complain(f"{slide_name(case.slide)} cannot be measured: {error}")
+        lost.append(case)
+
+    measures = measure_cases(cases, out / MAPS, question, failed=name_it)
+    cases = [case for case in cases if case not in lost]
     metrics = summarise(measures, cell_um=question.cell_um, seed=seed, selection=selection)
     with disk_errors(out):
         temporary = out / f".{METRICS_FILE}.part"
@@ -90,6 +100,7 @@ def write_measures(
     )
     if "warning" in metrics:
         complain(str(metrics["warning"]))
+    return len(measures)
 
 
 _HEADLINES = (

@@ -208,3 +208,14 @@ def test_train_learns_from_slides_whose_resolution_it_is_told(work: Path, tmp_pa
     assert "--mpp" in said
     extent(*command, tmp_path / "told", "--mpp", 4)
     assert (tmp_path / "told" / "model.safetensors").exists()
+
+
+def test_an_evaluation_goes_on_past_a_broken_outline_file(work: Path, tmp_path: Path) -> None:
+    draw_patients(tmp_path, 3)
+    (tmp_path / "s1.geojson").write_text('{"type": "nonsense"}')
+    model = work / "trained" / "model.safetensors"
+    command = ("evaluate", tmp_path / "cohort.csv", "--model", model, "--include-seen")
+    _, said = extent(*command, "--out", tmp_path / "out", code=1)
+    assert "s1 cannot be measured" in said and "s1.geojson" in said
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert sorted(row["slide"] for row in metrics["slides"]) == ["s0", "s2"]

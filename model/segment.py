@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tiling.canvas import Canvas
 from tiling.frame import Box, Frame
-from tiling.grid import Window, plan_windows
+from tiling.grid import Window, plan_windows, round_up
 from tiling.reader import read_windows
 from tiling.slide import Slide
 from tiling.tissue import TissueMask, find_tissue
@@ -40,8 +40,7 @@ class ExtentMap:
 
 def window_sides(network: NetworkConfig, write_side: int = WRITE_SIDE) -> tuple[int, int]:
     """The sides of write and read boxes in model pixels: rounded to the stride, halo added."""
-    stride = network.total_stride
-    write = max(stride, -(-write_side // stride) * stride)
+    write = round_up(max(1, write_side), network.total_stride)
     return write, write + 2 * network.halo
 
 

@@ -40,10 +40,6 @@ class SlideRecipe:
     tumour: bool = True
 
 
-# for pictures of what a drawn slide is: tumour, its look-alikes, pen, a fold
-SHOWPIECE = SlideRecipe(seed=62, site=8, width=2400, height=1500, mpp=2.5)
-
-
 @dataclass(frozen=True)
 class DrawnSlide:
     """A slide that is computed where it is looked at. All boxes are in level-0 pixels."""

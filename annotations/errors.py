@@ -7,6 +7,7 @@ ExtentError                    anything below; the text says what, where and the
 ├── CohortError                cohort.csv is not usable
 ├── CheckpointError            a model file is not usable, or no such model
 ├── ResultError                an output folder is busy, not writable, or the disk is full
+├── RecordsError               the server's database is away, locked or full
 └── UsageError                 the command was called wrongly (exit code 2)
 
 They live on the lowest floor so that every floor may raise them. Each survives pickling, because
@@ -44,6 +45,10 @@ class CheckpointError(ExtentError):
 
 class ResultError(ExtentError):
     """An output folder is busy, not writable, or the disk is full."""
+
+
+class RecordsError(ExtentError):
+    """The server's database is away, locked or full; the same may succeed later."""
 
 
 class UsageError(ExtentError):

@@ -26,6 +26,13 @@ OWNERS = {  # library -> floors or files that may import it
     "dask": ("service/",),
     "distributed": ("service/",),
     "psutil": ("service/",),
+    "fastapi": ("service/",),
+    "starlette": ("service/",),
+    "uvicorn": ("service/",),
+    "pydantic": ("service/",),
+    "prometheus_client": ("service/http/metrics.py",),
+    "sqlalchemy": ("service/",),
+    "alembic": ("service/records/",),
 }
 FORBIDDEN = {"pickle", "marshal", "shelve", "dill", "joblib"}  # nothing is unpickled
 FILES = [path for floor in FLOORS for path in sorted((ROOT / floor).glob("**/*.py"))]

@@ -1,0 +1,1 @@
+"""Where attempts at jobs run: child processes of Dask workers, which may die."""

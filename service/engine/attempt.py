@@ -1,0 +1,62 @@
+"""What passes between the server and the workers of its jobs. Light to import."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+TOPIC = "extent-jobs"  # of Dask's events; each a dict of the fields of Progress
+FENCE = "fence"  # JOBS/<job id>/fence: the number of the attempt that may go on, or CANCELLED
+CANCELLED = "cancelled"
+RESULT = "result"  # ATTEMPT/result/: there whole or not at all
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at a job.
+
+    `folder` is JOBS/<job id>/<number>, this attempt's alone; `previous` the last attempt's, whose
+    canvas it may start from. `request` is JSON: for a map `slide_path`, `model_path`,
+    `model_digest`, `mpp`, `threshold`, `region_level0` ([x, y, w, h] or None); for a training
+    what `service.engine.training` says. `sees` are the only files and folders beside the program
+    that it may read: the slide's, the model.
+    """
+
+    job_id: str
+    number: int
+    kind: Literal["map", "training"]
+    folder: Path
+    request: dict[str, Any]
+    sees: tuple[Path, ...]
+    previous: Path | None = None
+    hours: float | None = None  # after which it is stopped
+    bytes: int | None = None  # that its folder may grow to
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an attempt is: `done` of `total` in a phase."""
+
+    job_id: str
+    number: int
+    phase: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class AttemptEnd:
+    """How an attempt ended.
+
+    done        ATTEMPT/result/ is whole; `outcome` is what the job's record keeps of it (JSON)
+    failed      for `reason`, which names neither files nor paths; another try would fail too
+    crashed     the decoding or computing process died by a fault of its own (SIGSEGV, SIGABRT, …)
+    killed      it was killed from outside, or by the system for want of memory
+    stopped     the fence said so: cancelled, or another attempt took over; nothing is to be done
+    """
+
+    job_id: str
+    number: int
+    status: Literal["done", "failed", "crashed", "killed", "stopped"]
+    reason: str = ""
+    outcome: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0

@@ -1,0 +1,1 @@
+"""HTTP: who may, what is refused and how, what is counted."""

@@ -1,0 +1,4 @@
+"""What Prometheus may know."""
+
+
+class Metrics: ...

@@ -1,0 +1,67 @@
+"""Errors as problem documents (RFC 9457): one table from exception to status.
+
+No text here or passed to here names a file, a path or what an outline says: problem documents
+end up in logs.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from annotations.errors import (
+    CheckpointError,
+    CohortError,
+    ExtentError,
+    OutlineError,
+    RecordsError,
+    ResolutionError,
+    ResultError,
+    SlideError,
+    UsageError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+
+STATUS: Mapping[type[ExtentError], HTTPStatus] = {
+    OutlineError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ResolutionError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    SlideError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    CohortError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    CheckpointError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RecordsError: HTTPStatus.SERVICE_UNAVAILABLE,
+    ResultError: HTTPStatus.SERVICE_UNAVAILABLE,  # the disk is full or refuses
+}
+
+
+class Problem(Exception):  # noqa: N818  (RFC 9457 calls it that)
+    """A request that is refused: the status, and a sentence that says the way out."""
+
+    def __init__(
+        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = HTTPStatus(status)
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+    @property
+    def document(self) -> dict[str, object]:
+        return {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.detail,
+        }
+
+
+def problem_of(error: ExtentError) -> Problem:
+    """The problem that a foreseen error is to a client."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
+    return Problem(status, str(error), headers=headers)
+
+
+def not_found(what: str) -> Problem:
+    """For what is not there and for what is another group's alike: nobody can tell them apart."""
+    return Problem(404, f"There is no such {what}, or it is not yours.")

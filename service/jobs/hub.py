@@ -1,0 +1,4 @@
+"""Who waits for news of a job hears of it."""
+
+
+class Hub: ...

@@ -1,0 +1,1 @@
+"""Slides decoded for the viewer, in processes that see that slide alone."""

@@ -1,0 +1,1 @@
+"""What must survive a restart: keys, slides, outlines, jobs, in SQLite or PostgreSQL."""

@@ -1,0 +1,117 @@
+"""The one way to the database: transactions whose failures are ours."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from annotations.errors import RecordsError, UsageError
+
+READING = "extent_reading"
+SECONDS_TO_WAIT = 5.0  # for a lock, or for a server to answer
+
+
+def new_id() -> str:
+    """128 random bits as 32 hexadecimal digits: nobody guesses another's."""
+    return secrets.token_hex(16)
+
+
+def now() -> float:
+    """Seconds since 1970 (UTC), as the tables keep times."""
+    return time.time()
+
+
+class Records:
+    """A database, its connections, and transactions on it. For any number of threads."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            parsed = sa.make_url(url)
+        except sa.exc.ArgumentError:
+            raise UsageError("--database: not a database URL") from None
+        if parsed.get_backend_name() == "postgresql" and "+" not in parsed.drivername:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if not self.is_sqlite and parsed.get_backend_name() != "postgresql":
+            raise UsageError("--database: takes sqlite:///PATH or postgresql://…")
+        self.engine = _sqlite(parsed) if self.is_sqlite else _postgresql(parsed)
+        self._writing = sessionmaker(self.engine, expire_on_commit=False)
+        only_reading = self.engine.execution_options(**{READING: True})
+        self._reading = sessionmaker(only_reading, expire_on_commit=False)
+
+    def begin(self) -> AbstractContextManager[Session]:
+        """A transaction: committed at the end, rolled back when an exception leaves.
+
+        Raises:
+            RecordsError: the database is away, locked or full; the same may succeed later.
+        """
+        return self._transaction(self._writing)
+
+    def read(self) -> AbstractContextManager[Session]:
+        """A transaction that changes nothing, and so never waits for those that do.
+
+        Raises:
+            RecordsError: the database is away; the same may succeed later.
+        """
+        return self._transaction(self._reading)
+
+    @contextmanager
+    def _transaction(self, sessions: sessionmaker[Session]) -> Iterator[Session]:
+        try:
+            with sessions.begin() as session:
+                yield session
+        except (OperationalError, InterfaceError) as error:
+            raise RecordsError(
+                "the database cannot be reached or is full; try again soon"
+            ) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise RecordsError("the database went away; try again soon") from error
+            raise
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        url, connect_args={"timeout": SECONDS_TO_WAIT, "check_same_thread": False}
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: object, _: object) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined]  # transactions are ours
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # A writer locks at once, so that what it read first cannot have changed when it writes.
+        reading = connection.get_execution_options().get(READING)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: sa.URL) -> sa.Engine:
+    try:
+        return sa.create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=20,
+            pool_timeout=SECONDS_TO_WAIT,
+            connect_args={"connect_timeout": int(SECONDS_TO_WAIT)},
+        )
+    except ModuleNotFoundError:
+        raise UsageError("--database postgresql: install tumour-extent[postgresql]") from None

@@ -1,0 +1,58 @@
+"""What a server is made of, wired together once; the app's routes find it all here."""
+
+from dataclasses import dataclass
+
+from .catalog import Catalog
+from .http.keys import KeyStore
+from .http.metrics import Metrics
+from .jobs.hub import Hub
+from .jobs.runner import Runner
+from .jobs.store import JobStore
+from .model_shelf import ModelShelf
+from .outline_store import OutlineStore
+from .readers.pool import ReaderPool
+from .records.database import Records
+from .settings import Settings
+from .upload_store import UploadStore
+
+
+@dataclass(frozen=True)
+class Services:
+    """One server's parts."""
+
+    settings: Settings
+    records: Records
+    keys: KeyStore
+    readers: ReaderPool
+    catalog: Catalog
+    uploads: UploadStore
+    outlines: OutlineStore
+    models: ModelShelf
+    hub: Hub
+    jobs: JobStore
+    runner: Runner
+    metrics: Metrics
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Services":
+        """All parts, none of them started."""
+        records = Records(settings.database_url)
+        hub = Hub()
+        readers = ReaderPool(settings.readers)
+        catalog = Catalog(settings, records, readers)
+        models = ModelShelf(settings, records)
+        jobs = JobStore(settings, records, hub)
+        return cls(
+            settings=settings,
+            records=records,
+            keys=KeyStore(records),
+            readers=readers,
+            catalog=catalog,
+            uploads=UploadStore(settings, records, catalog),
+            outlines=OutlineStore(settings, records, catalog),
+            models=models,
+            hub=hub,
+            jobs=jobs,
+            runner=Runner(settings, records, jobs, hub, catalog, models),
+            metrics=Metrics(),
+        )

@@ -8,7 +8,12 @@ BIN := $(VENV)/bin
 OUT ?= demo-output
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test check proofs install clean
+IMAGE ?= extent
+# A docker without its engine, as many machines have, does not count
+ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker build || \
+    echo buildah --storage-driver vfs bud --isolation chroot --format docker)
+
+.PHONY: demo test check proofs install image clean
 
 install: $(VENV)/.installed
 
@@ -37,6 +42,10 @@ test: check
 # The slow proofs: kills, memory, the gate of the drawn slides, the demo, the wheel
 proofs: install
 	$(BIN)/python -m pytest -m slow
+
+# BASE, CUDA and TORCH_INDEX go in with IMAGE_ARGS="--build-arg …": see docker/Dockerfile
+image:
+	$(ENGINE) --file docker/Dockerfile --tag '$(IMAGE)' $(IMAGE_ARGS) .
 
 clean:
 	rm -rf $(VENV) demo-output dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,6 @@
 """The one file that reads and writes flat images: PNG and JPEG through Pillow."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -83,6 +84,13 @@ def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     temporary = path.with_name(f".{path.name}.part")
     Image.fromarray(pixels).save(temporary, format="PNG", optimize=False)
     temporary.replace(path)
+
+
+def png_bytes(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """A PNG of uint8 [h, w] or [h, w, 3], made quickly rather than small."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG", compress_level=1)
+    return stream.getvalue()
 
 
 def resize(pixels: RGB, width: int, height: int) -> RGB:

@@ -10,37 +10,37 @@ import tifffile
 from annotations.errors import ResultError, SlideError
 
 from .frame import Box
-from .tile_file import TileFile, is_readable, prepare
+from .tile_file import CACHE_BYTES, TileFile, is_readable, prepare
 
 
 class StoredMap:
-    """The finest level of a map on disk, uint8, 255 = probability 1. `size`: width, height.
+    """A map on disk, uint8, 255 = probability 1. `size`: width, height of its finest level.
 
-    Tiles are decoded when asked for and the last ones kept, so that memory does not grow with the
-    map. Close it, or use it as a context.
+    `sizes` are those of all levels, each half the one before. Tiles are decoded when asked for and
+    the last ones kept, so that memory does not grow with the map. For any number of threads. Close
+    it, or use it as a context.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open a single-channel uint8 tiled TIFF.
+    def __init__(self, path: Path, cache_bytes: int = CACHE_BYTES) -> None:
+        """Open a single-channel uint8 tiled TIFF, keeping up to `cache_bytes` of decoded tiles.
 
         Raises:
             ResultError: missing, or not such a file.
         """
         try:
             with tifffile.TiffFile(path) as tiff:
-                self._page = tiff.pages.first
-                prepare(self._page)
-            sound = is_readable(self._page)
+                self._pages = _levels(tiff)
         except FileNotFoundError as error:
             raise ResultError(f"{path}: no such map; predict the slide first") from error
         except (tifffile.TiffFileError, ValueError, IndexError, OSError, KeyError) as error:
             raise ResultError(
                 f"{path}: cannot be read: {error}; predict the slide again"
             ) from error
-        if not sound or self._page.samplesperpixel != 1:
+        if not self._pages:
             raise ResultError(f"{path}: not a map of Extent (tiled, one channel of 8 bits)")
-        self.size: tuple[int, int] = (self._page.imagewidth, self._page.imagelength)
-        self._tiles = TileFile(path, fill=0)
+        self.sizes = [(page.imagewidth, page.imagelength) for page in self._pages]
+        self.size: tuple[int, int] = self.sizes[0]
+        self._tiles = TileFile(path, fill=0, cache_bytes=cache_bytes)
 
     def close(self) -> None:
         self._tiles.close()
@@ -51,23 +51,26 @@ class StoredMap:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(self, box: Box) -> npt.NDArray[np.uint8]:
-        """The stored values of a box, 0 beyond the map; uint8 [box.height, box.width].
+    def read(self, box: Box, level: int = 0) -> npt.NDArray[np.uint8]:
+        """The stored values of a box in the pixels of a level; uint8 [box.height, box.width].
+
+        0 beyond the level.
 
         Raises:
             ResultError: a tile is broken.
         """
         out = np.zeros((box.height, box.width), np.uint8)
-        inner = box.intersection(Box(0, 0, *self.size))
-        width, height = self._page.tilewidth, self._page.tilelength
-        across = -(-self.size[0] // width)
+        page, size = self._pages[level], self.sizes[level]
+        inner = box.intersection(Box(0, 0, *size))
+        width, height = page.tilewidth, page.tilelength
+        across = -(-size[0] // width)
         if not inner.area:
             return out
         for row in range(inner.y // height, (inner.bottom - 1) // height + 1):
             for column in range(inner.x // width, (inner.right - 1) // width + 1):
                 place = Box(column * width, row * height, width, height)
                 part = place.intersection(inner)
-                tile = self._tile(row * across + column)
+                tile = self._tile(page, row * across + column)
                 out[part.y - box.y : part.bottom - box.y, part.x - box.x : part.right - box.x] = (
                     tile[
                         part.y - place.y : part.bottom - place.y,
@@ -76,8 +79,26 @@ class StoredMap:
                 )
         return out
 
-    def _tile(self, index: int) -> npt.NDArray[np.uint8]:
+    def _tile(self, page: tifffile.TiffPage, index: int) -> npt.NDArray[np.uint8]:
         try:
-            return self._tiles.tile(self._page, index)[..., 0]
+            return self._tiles.tile(page, index)[..., 0]
         except SlideError as error:
             raise ResultError(f"{error}; predict the slide again") from error
+
+
+def _levels(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """The pages that are levels of a map, finest first; none where the first page is no map."""
+    levels: list[tifffile.TiffPage] = []
+    for page in tiff.pages:
+        size = (page.imagewidth, page.imagelength)
+        if not is_readable(page) or page.samplesperpixel != 1:
+            break
+        if levels and size != _half(levels[-1].imagewidth, levels[-1].imagelength):
+            break
+        prepare(page)
+        levels.append(page)
+    return levels
+
+
+def _half(width: int, height: int) -> tuple[int, int]:
+    return -(-width // 2), -(-height // 2)

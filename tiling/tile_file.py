@@ -17,13 +17,13 @@ Tile = npt.NDArray[np.uint8]  # [tile height, tile width, samples]
 
 
 class TileFile:
-    """Reads and decodes tiles; keeps the last ones up to CACHE_BYTES. For any number of threads.
+    """Reads and decodes tiles; keeps the last `cache_bytes` of them. For any number of threads.
 
     `fill` stands where the file leaves a tile, or part of one, out.
     """
 
-    def __init__(self, path: Path, fill: int) -> None:
-        self._name, self._fill = path.name, fill
+    def __init__(self, path: Path, fill: int, cache_bytes: int = CACHE_BYTES) -> None:
+        self._name, self._fill, self._most = path.name, fill, cache_bytes
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
         self._bytes = 0
@@ -48,7 +48,7 @@ class TileFile:
             if key not in self._tiles:
                 self._tiles[key] = tile
                 self._bytes += tile.nbytes
-            while self._bytes > CACHE_BYTES and len(self._tiles) > 1:
+            while self._bytes > self._most and len(self._tiles) > 1:
                 self._bytes -= self._tiles.popitem(last=False)[1].nbytes
         return tile
 

@@ -63,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(services.records.migrate)
         await services.readers.start()
         await asyncio.to_thread(services.runner.start)
         try:

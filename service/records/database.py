@@ -8,12 +8,15 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from annotations.errors import RecordsError, UsageError
 
 READING = "extent_reading"
 SECONDS_TO_WAIT = 5.0  # for a lock, or for a server to answer
+SECONDS_TO_START = 60.0  # for a server that starts beside this one
+SECONDS_BETWEEN_TRIES = 0.5
 
 
 def new_id() -> str:
@@ -63,20 +66,48 @@ class Records:
 
     @contextmanager
     def _transaction(self, sessions: sessionmaker[Session]) -> Iterator[Session]:
-        try:
-            with sessions.begin() as session:
-                yield session
-        except (OperationalError, InterfaceError) as error:
-            raise RecordsError(
-                "the database cannot be reached or is full; try again soon"
-            ) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise RecordsError("the database went away; try again soon") from error
-            raise
+        with _our_errors(), sessions.begin() as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Make the tables, or bring those of an earlier version up to this one's.
+
+        A database that is away is waited for, `SECONDS_TO_START` at most.
+
+        Raises:
+            UsageError: it is of a later version, or no database of Extent's.
+            RecordsError: it is still away, locked or full.
+        """
+        from .upgrade import upgrade
+
+        deadline = time.monotonic() + SECONDS_TO_START
+        while True:
+            try:
+                with _our_errors(), self.engine.begin() as connection:
+                    upgrade(connection)
+                return
+            except RecordsError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(SECONDS_BETWEEN_TRIES)
+            except DBAPIError as error:
+                raise UsageError(f"--database: cannot be used: {error.orig}") from error
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """What a database says when it is away, locked or full, as RecordsError."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise RecordsError("the database cannot be reached or is full; try again soon") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise RecordsError("the database went away; try again soon") from error
+        raise
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
@@ -111,7 +142,10 @@ def _postgresql(url: sa.URL) -> sa.Engine:
             pool_size=10,
             max_overflow=20,
             pool_timeout=SECONDS_TO_WAIT,
-            connect_args={"connect_timeout": int(SECONDS_TO_WAIT)},
+            connect_args={
+                "connect_timeout": int(SECONDS_TO_WAIT),
+                "tcp_user_timeout": int(2 * SECONDS_TO_WAIT * 1000),  # of a server cut off
+            },
         )
     except ModuleNotFoundError:
         raise UsageError("--database postgresql: install tumour-extent[postgresql]") from None

@@ -128,6 +128,8 @@ class Job(Table):
     `attempt` is the fence: whatever an attempt with a smaller number does is not published.
     `revision` grows with every change that a watcher should hear of. `result_attempt` names the
     attempt whose folder holds the result, and its bytes count in the quota until it is deleted.
+    `crashes`, `kills` and `losses` count the attempts that ended badly: by a fault of their own
+    process, by another's hand, or with their worker.
     """
 
     __tablename__ = "jobs"
@@ -144,7 +146,6 @@ class Job(Table):
     model_digest: Mapped[str | None] = mapped_column(String(64))
     request: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(10))  # queued running succeeded failed cancelled
-    cancel_asked: Mapped[bool] = mapped_column(default=False)
     phase: Mapped[str] = mapped_column(String(32), default="")
     done: Mapped[int] = mapped_column(Integer, default=0)
     total: Mapped[int] = mapped_column(Integer, default=0)
@@ -152,6 +153,7 @@ class Job(Table):
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     crashes: Mapped[int] = mapped_column(Integer, default=0)
     kills: Mapped[int] = mapped_column(Integer, default=0)
+    losses: Mapped[int] = mapped_column(Integer, default=0)
     reason: Mapped[str | None] = mapped_column(Text)
     outcome: Mapped[dict[str, Any] | None]
     result_attempt: Mapped[int | None] = mapped_column(Integer)

@@ -57,7 +57,7 @@ class _AsapReader(Reader):
             return
         own_name = self._attributes.get("Name", "")
         kind = self._attributes.get("Type", "Polygon")
-        shape = f"annotation {self._number} ('{own_name}', {kind})"
+        shape = self.notes.called(f"annotation {self._number}", f"'{own_name}'", kind)
         ring = self._ordered(self.take_ring(shape), shape)
         if kind.casefold() not in _DRAWN_TYPES:
             self.notes.add("points, lines and other shapes without an area, left out", shape)

@@ -167,8 +167,11 @@ def check_plane(outlines: Sequence[Outline], plane: SlidePlane, notes: Notes) ->
     """
     slide = box(0, 0, plane.width, plane.height)
     outside = [
-        f"outline {number} ('{outline.label}', from {outline.polygon.bounds[0]:.0f}, "
-        f"{outline.polygon.bounds[1]:.0f})"
+        notes.called(
+            f"outline {number}",
+            f"'{outline.label}'",
+            f"from {outline.polygon.bounds[0]:.0f}, {outline.polygon.bounds[1]:.0f}",
+        )
         for number, outline in enumerate(outlines, 1)
         if not outline.polygon.intersects(slide)
     ]

@@ -20,6 +20,7 @@ MAX_BYTES = 256 * 1024**2
 """Of one file, after decompression; two million vertices need about 150 MB."""
 
 WritableFormat = Literal["asap", "imagescope", "qupath"]
+KnownFormat = WritableFormat | Literal["ndpa"]
 
 _GZIP = b"\x1f\x8b"
 _PROLOGUE = re.compile(r"(?s:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(\[.*?\]\s*)?>)*")
@@ -49,13 +50,29 @@ def read_outlines(
     missing, malformed, of no known format, too large, hostile, or of another slide.
     """
     notes = Notes(path.name)
-    data = _content(path, notes)
-    drawn, is_ndpa = _drawn(data, notes, rules or LabelRules(), plane)
-    outlines = outlines_from(drawn, rules or LabelRules(), notes)
-    outlines = outlines if is_ndpa else moved(outlines, origin_level0)
+    data = content_of(path, notes)
+    outlines = outlines_in(data, notes, plane=plane, rules=rules, origin_level0=origin_level0)
+    notes.warn()
+    return outlines
+
+
+def outlines_in(
+    data: bytes,
+    notes: Notes,
+    *,
+    plane: SlidePlane | None = None,
+    rules: LabelRules | None = None,
+    origin_level0: tuple[float, float] = (0.0, 0.0),
+) -> list[Outline]:
+    """The same of a document in memory, not gzipped; what there is to warn of is left in `notes`.
+
+    Raises OutlineError when it is malformed, of no known format, hostile, or of another slide.
+    """
+    rules, known = rules or LabelRules(), format_of(data, notes)
+    outlines = outlines_from(_drawn(data, known, notes, rules, plane), rules, notes)
+    outlines = outlines if known == "ndpa" else moved(outlines, origin_level0)
     if plane is not None:
         check_plane(outlines, plane, notes)
-    notes.warn()
     return outlines
 
 
@@ -74,23 +91,32 @@ def write_outlines(
     all. Raises OutlineError for a label or polygon that the format cannot hold and when the file
     cannot be written.
     """
-    for number, outline in enumerate(outlines, 1):
-        _check_writable(outline, f"{path.name}: outline {number}")
+    notes = Notes(path.name)
+    check_writable(outlines, notes)
     placed = moved(outlines, (-origin_level0[0], -origin_level0[1]))
+    _publish(path, outline_document(placed, format, mpp=mpp).encode())
+
+
+def outline_document(
+    outlines: Sequence[Outline], format: WritableFormat, *, mpp: float | None = None
+) -> str:
+    """The text of an outline file; outlines are writable and in the file's own pixels.
+
+    Raises OutlineError for a label that this format cannot hold.
+    """
     match format:
         case "asap":
-            text = asap.asap_document(placed)
+            return asap.asap_document(outlines)
         case "imagescope":
-            text = imagescope.imagescope_document(placed, mpp)
+            return imagescope.imagescope_document(outlines, mpp)
         case "qupath":
-            features = qupath.outline_features(placed)
-            text = qupath.geojson_text(qupath.to_feature_collection(features))
+            features = qupath.outline_features(outlines)
+            return qupath.geojson_text(qupath.to_feature_collection(features))
         case _:
             raise OutlineError(f"cannot write '{format}': choose asap, imagescope or qupath")
-    _publish(path, text.encode())
 
 
-def _content(path: Path, notes: Notes) -> bytes:
+def content_of(path: Path, notes: Notes) -> bytes:
     """The file's bytes, decompressed; reads no more than MAX_BYTES of either."""
     try:
         with path.open("rb") as file:
@@ -113,21 +139,38 @@ def _content(path: Path, notes: Notes) -> bytes:
 
 
 def _drawn(
-    data: bytes, notes: Notes, rules: LabelRules, plane: SlidePlane | None
-) -> tuple[list[Drawn], bool]:
-    """The shapes, and whether the file is NDPA."""
+    data: bytes, known: KnownFormat, notes: Notes, rules: LabelRules, plane: SlidePlane | None
+) -> list[Drawn]:
+    match known:
+        case "qupath":
+            return qupath.read_qupath(data, notes)
+        case "asap":
+            return asap.read_asap(data, notes)
+        case "imagescope":
+            return imagescope.read_imagescope(data, notes, rules, plane)
+        case "ndpa":
+            return ndpa.read_ndpa(data, notes, plane)
+
+
+def format_of(data: bytes, notes: Notes) -> KnownFormat:
+    """Which program wrote a document, from its first characters.
+
+    Raises OutlineError when it is none whose outlines Extent reads.
+    """
     start = _start(data)
     if start[:1] in ("{", "["):
-        return qupath.read_qupath(data, notes), False
+        return "qupath"
     root = _ROOT.match(start, _PROLOGUE.match(start).end())  # type: ignore[union-attr]
     match root and root.group(1):
         case asap.ROOT:
-            return asap.read_asap(data, notes), False
+            return "asap"
         case imagescope.ROOT:
-            return imagescope.read_imagescope(data, notes, rules, plane), False
+            return "imagescope"
         case ndpa.ROOT:
-            return ndpa.read_ndpa(data, notes, plane), True
-    what = f"XML of another kind, <{root.group(1)}>" if root else "no XML and no JSON"
+            return "ndpa"
+    what = (
+        f"XML of another kind{notes.quoted(f'<{root.group(1)}>')}" if root else "no XML and no JSON"
+    )
     raise notes.error(
         f"unknown format, {what}: Extent reads outlines of ASAP (XML), ImageScope (XML), QuPath "
         "(GeoJSON) and NDP.view (NDPA)"
@@ -142,14 +185,17 @@ def _start(data: bytes) -> str:
     return text.lstrip("\ufeff").lstrip()
 
 
-def _check_writable(outline: Outline, named: str) -> None:
-    label, polygon = outline.label, outline.polygon
-    if not label.strip() or _UNWRITABLE.search(label):
-        raise OutlineError(f"{named} has the label {label!r}, which no file can hold: rename it")
-    if label.strip().casefold() == EXCLUSION:
-        raise OutlineError(f"{named} has the label '{label}', which means a hole: rename it")
-    if polygon.geom_type != "Polygon" or polygon.is_empty or not polygon.is_valid:
-        raise OutlineError(f"{named} ('{label}') is not a valid polygon: mend it first")
+def check_writable(outlines: Sequence[Outline], notes: Notes) -> None:
+    """Raises OutlineError for a label that no file can hold and for what is no valid polygon."""
+    for number, outline in enumerate(outlines, 1):
+        label, polygon = outline.label, outline.polygon
+        named = notes.called(f"outline {number}", repr(label))
+        if not label.strip() or _UNWRITABLE.search(label):
+            raise notes.error(f"{named} has a label that no file can hold: rename it")
+        if label.strip().casefold() == EXCLUSION:
+            raise notes.error(f"{named} has a label that means a hole: rename it")
+        if polygon.geom_type != "Polygon" or polygon.is_empty or not polygon.is_valid:
+            raise notes.error(f"{named} is not a valid polygon: mend it first")
 
 
 def _publish(path: Path, content: bytes) -> None:

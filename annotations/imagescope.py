@@ -1,5 +1,6 @@
 """Aperio ImageScope's XML: regions in layers; holes are negative regions without a parent."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
@@ -57,8 +58,10 @@ class _ImageScopeReader(Reader):
         if name != "Region":
             return
         text, kind = self._region.get("Text", ""), self._region.get("Type", _FREEHAND)
-        shape = f"region {self._region.get('Id', '?')} of layer {self._layer}"
-        shape += f" ('{self._layer_name or text}')" if self._layer_name or text else ""
+        identifier, named = self._region.get("Id", ""), self._layer_name or text
+        number = identifier if re.fullmatch(r"\d{1,6}", identifier) else "?"
+        shape = f"region {number} of layer {self._layer}"
+        shape = self.notes.called(shape, f"'{named}'" if named else "")
         ring = self.take_ring(shape)
         if kind not in (_FREEHAND, _RECTANGLE, _ELLIPSE):
             self.notes.add("arrows, rulers and other shapes without an area, left out", shape)

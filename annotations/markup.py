@@ -78,7 +78,8 @@ class Reader(ContentHandler):
             return float((text or "").replace(",", "."))
         except ValueError:
             raise self.notes.error(
-                f"{shape} has a coordinate '{text or ''}', which is no number: export it again"
+                f"{shape} has a coordinate{self.notes.quoted(text or '')} that is no number: "
+                "export it again"
             ) from None
 
 
@@ -107,4 +108,6 @@ def read_xml(data: bytes, reader: Reader) -> None:
             "it may be cut short; export it again"
         ) from error
     except (SAXException, ValueError, LookupError) as error:  # such as an unknown encoding
-        raise notes.error(f"it cannot be read as XML ({error}): export it again") from error
+        raise notes.error(
+            f"it cannot be read as XML{notes.quoted(str(error))}: export it again"
+        ) from error

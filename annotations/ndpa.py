@@ -47,12 +47,15 @@ class _NdpaReader(Reader):
             self._take(self._text(f"{_STATE}/title"))
 
     def _take(self, title: str) -> None:
-        shape = f"shape {len(self.shapes) + 1} ('{title}', {self._kind or 'no type'})"
+        shape = self.notes.called(
+            f"shape {len(self.shapes) + 1}", f"'{title}'", self._kind or "no type"
+        )
         ring = self.take_ring(shape)
         unit = self._text(f"{_STATE}/coordformat")
         if unit not in ("", "nanometers", "nanometres"):
             raise self.notes.error(
-                f"{shape} is in '{unit}', Extent reads nanometers only: export it again"
+                f"{shape} is in{self.notes.quoted(unit) or ' another unit'}, Extent reads nanometers "
+                "only: export it again"
             )
         if self._kind == "circle":
             x, y, radius = (

@@ -55,7 +55,7 @@ def read_qupath(data: bytes, notes: Notes) -> list[Drawn]:
         properties = properties if isinstance(properties, dict) else {}
         own_name = properties.get("name")
         own_name = own_name if isinstance(own_name, str) else ""
-        shape = f"feature {number}" + (f" ('{own_name}')" if own_name else "")
+        shape = notes.called(f"feature {number}", f"'{own_name}'" if own_name else "")
         if _object_type(feature, properties) in _COMPUTED:
             notes.add("objects that were computed, not drawn, left out", shape)
             continue

@@ -148,7 +148,7 @@ def test_a_coordinate_that_is_no_number_is_refused_by_name(tmp_path: Path, bad: 
 
 
 def test_an_order_that_is_no_number_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(OutlineError, match=r"a\.xml: annotation 1 .*'first', which is no number"):
+    with pytest.raises(OutlineError, match=r"a\.xml: annotation 1 .*'first' that is no number"):
         read(tmp_path, annotation(SQUARE).replace('Order="0"', 'Order="first"'))
 
 

@@ -51,7 +51,7 @@ EXTERNAL = '<!DOCTYPE Annotations SYSTEM "file:///etc/passwd"><Annotations/>'
         (b" \n\t ", "it is empty"),
         (b"\x89PNG\r\n\x1a\n....", "unknown format, no XML and no JSON"),
         (b"x,y\n1,2\n", "unknown format, no XML and no JSON"),
-        (b"<svg/>", "unknown format, XML of another kind, <svg>"),
+        (b"<svg/>", "unknown format, XML of another kind '<svg>'"),
         (b"<ASAP_Annotations><Annotations>", "not well-formed XML"),
         (b"<Annotations>\xff\xfe</Annotations>", "not well-formed XML"),
         (b"<?xml version='1.0' encoding='klingon'?><Annotations/>", "XML"),

@@ -125,7 +125,7 @@ def test_a_slide_goes_through_the_image(root: Path, tmp_path: Path) -> None:
         assert client.get("/v1/slides", headers={"Authorization": ""}).status_code == 401
         assert "<script" in client.get("/").text, "the viewer is in the image"
         (slide,) = client.get("/v1/slides").json()["items"]
-        body = {"slide": slide["id"], "model": "breast-idc"}
+        body = {"slide": slide["id"], "model": "breast-idc", "mpp": 4.0}
         answer = client.post("/v1/jobs", json=body)
         assert answer.status_code == 202, answer.text
         job = answer.json()

@@ -121,6 +121,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     def _prepare(connection: object, _: object) -> None:
         connection.isolation_level = None  # type: ignore[attr-defined]  # transactions are ours
         cursor = connection.cursor()  # type: ignore[attr-defined]
+        connection.create_function("lower", 1, _lower)  # type: ignore[attr-defined]
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -132,6 +133,11 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _lower(text: str | None) -> str | None:
+    """SQLite's own lowers ASCII alone; PostgreSQL's lowers everything."""
+    return text and text.lower()
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:

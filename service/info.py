@@ -8,38 +8,13 @@ from annotations.errors import ResolutionError
 from tiling.frame import Frame, Pair
 from tiling.resample import best_level
 from tiling.slide import Resolution, Slide
+from tiling.stored import LevelFacts, format_name, stored_levels
 from tiling.tissue import find_tissue
 
 MODEL_MPP = 4.0  # what shipped models look at
 MAP_STRIDE = 4  # their output stride; tissue is looked for on multiples of it
 UNEQUAL = 0.01  # µm/px may differ by so much between x and y before it is worth a word
 HUGE = 1 << 28  # pixels: without a smaller level this takes long to look over
-
-FORMATS = {
-    "aperio": "Aperio SVS",
-    "dicom": "DICOM whole-slide image",
-    "generic-tiff": "tiled TIFF",
-    "hamamatsu": "Hamamatsu",
-    "leica": "Leica SCN",
-    "mirax": "MIRAX",
-    "philips": "Philips TIFF",
-    "sakura": "Sakura",
-    "synthetic": "OpenSlide test pattern",
-    "trestle": "Trestle",
-    "ventana": "Ventana",
-    "zeiss": "Zeiss CZI",
-}
-
-
-@dataclass(frozen=True)
-class LevelFacts:
-    """One stored resolution; `read` tells whether its pixels lie on an exact grid, so that Extent
-    reads it."""
-
-    width: int
-    height: int
-    downsample: float
-    read: bool
 
 
 @dataclass(frozen=True)
@@ -109,7 +84,7 @@ def describe_slide(
         SlideError: it cannot be opened or read.
     """
     with Slide.open(path, resolution) as slide:
-        levels = _levels(slide)
+        levels = stored_levels(slide)
         warnings = list(_resolution_notes(slide))
         read_level, tissue = None, None
         try:
@@ -124,7 +99,7 @@ def describe_slide(
         bounds = slide.bounds_level0
         return SlideFacts(
             name=slide.name,
-            format=_format(slide),
+            format=format_name(slide),
             size=slide.size_level0,
             bounds=(bounds.x, bounds.y, bounds.width, bounds.height),
             mpp=slide.mpp,
@@ -138,29 +113,10 @@ def describe_slide(
         )
 
 
-def _format(slide: Slide) -> str:
-    if slide.flat:
-        return f"flat {slide.path.suffix[1:].upper()} image"
-    vendor = slide.properties.get("openslide.vendor", "unknown")
-    return FORMATS.get(vendor, vendor)
-
-
 def _source(slide: Slide) -> str:
     if slide.mpp is None:
         return "give it with --mpp"
     return "stated by the file" if slide.mpp == slide.stored_mpp else "given with --mpp"
-
-
-def _levels(slide: Slide) -> list[LevelFacts]:
-    """The levels that the file holds; of a flat image its one."""
-    used = {level.size for level in slide.levels}
-    facts = []
-    for number in range(int(slide.properties.get("openslide.level-count", 0))):
-        key = f"openslide.level[{number}]."
-        size = (int(slide.properties[key + "width"]), int(slide.properties[key + "height"]))
-        downsample = float(slide.properties[key + "downsample"])
-        facts.append(LevelFacts(*size, downsample, size in used))
-    return facts or [LevelFacts(*slide.size_level0, 1.0, True)]
 
 
 def _index(levels: list[LevelFacts], slide: Slide, frame: Frame) -> int:

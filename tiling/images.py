@@ -14,6 +14,7 @@ from .frame import Box, Pair
 from .resample import RGB
 
 MAX_PIXELS = 100_000_000  # held in memory as a whole, with transparency four times
+JPEG_QUALITY = 80
 FLAT_SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
@@ -91,6 +92,13 @@ def png_bytes(pixels: npt.NDArray[np.uint8]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", compress_level=1)
     return stream.getvalue()
+
+
+def jpeg(pixels: RGB) -> bytes:
+    """uint8 [h, w, 3] as a JPEG file to look at."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
 
 
 def resize(pixels: RGB, width: int, height: int) -> RGB:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .frame import Box, Frame, Pair
 
 RGB = npt.NDArray[np.uint8]  # [h, w, 3]
+MOST_IN_16_BITS = 256  # bytes whose sum, with half of their number, 16 bits can hold
 
 
 class Level(Protocol):
@@ -120,7 +121,14 @@ def _block_mean(level: Level, box: Box, ax: Axis, ay: Axis) -> RGB:
         source = level.read(inside)[np.ix_(rows - top, columns - left)]
     if sx == sy == 1:
         return source
-    blocks = source.reshape(box.height, sy, box.width, sx, 3)
-    total: npt.NDArray[np.uint32] = blocks.sum(axis=(1, 3), dtype=np.uint32)
-    mean: RGB = ((total + sx * sy // 2) // (sx * sy)).astype(np.uint8)
+    wide = np.uint16 if sx * sy <= MOST_IN_16_BITS else np.uint32
+    rows = source[0::sy].astype(wide)
+    for k in range(1, sy):
+        rows += source[k::sy]
+    blocks = rows.reshape(box.height, box.width, sx, 3)
+    total = blocks[:, :, 0].copy()
+    for k in range(1, sx):
+        total += blocks[:, :, k]
+    total += wide(sx * sy // 2)
+    mean: RGB = (total // wide(sx * sy)).astype(np.uint8)
     return mean

@@ -8,16 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tiling.deep_zoom import (
-    TILE,
-    StoredZoom,
-    level_count,
-    size_at,
-    value_counts,
-    zoom_tile,
-)
+from tiling.deepzoom import DeepZoom
 from tiling.frame import Frame
 from tiling.images import png_bytes
+from tiling.map_zoom import StoredSource, map_tile, value_counts
 from tiling.maps import StoredMap
 from tiling.pyramid import halved, write_pyramid
 
@@ -30,21 +24,21 @@ def some_map(width: int, height: int) -> Map:
 
 
 @contextmanager
-def stored(folder: Path, values: Map) -> Iterator[StoredZoom]:
+def stored(folder: Path, values: Map) -> Iterator[StoredSource]:
     frame = Frame((0.0, 0.0), (16.0, 16.0), (4.0, 4.0), values.shape[1], values.shape[0])
     path = folder / "probability.tiff"
     write_pyramid(path, lambda box: values[box.y : box.bottom, box.x : box.right], frame, tile=256)
     with StoredMap(path, cache_bytes=1) as opened:
-        yield StoredZoom(opened)
+        yield StoredSource(opened)
 
 
-def put_together(zoom: StoredZoom, level: int) -> Map:
-    width, height = size_at(zoom.size, level_count(zoom.size) - 1 - level)
-    rows = []
-    for row in range(-(-height // TILE)):
-        tiles = [zoom_tile(zoom, level, column, row) for column in range(-(-width // TILE))]
-        rows.append(np.hstack([tile for tile in tiles if tile is not None]))
-    return np.vstack(rows)
+def put_together(source: StoredSource, level: int) -> Map:
+    columns, rows = DeepZoom(*source.size).tiles(level)
+    lines = []
+    for row in range(rows):
+        tiles = [map_tile(source, level, column, row) for column in range(columns)]
+        lines.append(np.hstack([tile for tile in tiles if tile is not None]))
+    return np.vstack(lines)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -52,31 +46,22 @@ def test_the_finest_level_is_exact_and_each_other_the_mean_of_the_next(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     expected = some_map(*size)
-    with stored(tmp_path, expected) as zoom:
-        for level in reversed(range(level_count(zoom.size))):
-            np.testing.assert_array_equal(put_together(zoom, level), expected)
+    with stored(tmp_path, expected) as source:
+        for level in reversed(range(DeepZoom(*size).levels)):
+            np.testing.assert_array_equal(put_together(source, level), expected)
             expected = halved(expected)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_levels_go_down_to_one_pixel_as_deep_zoom_has_them(size: tuple[int, int]) -> None:
-    levels = level_count(size)
-    assert levels == int(np.ceil(np.log2(max(size)))) + 1
-    assert size_at(size, levels - 1) == (1, 1)
-    assert size_at(size, 0) == size
 
 
 @pytest.mark.parametrize("place", [(-1, 0, 0), (12, 0, 0), (10, 3, 0), (10, 0, 3), (10, -1, 0)])
 def test_there_are_no_tiles_elsewhere(tmp_path: Path, place: tuple[int, int, int]) -> None:
-    with stored(tmp_path, some_map(700, 513)) as zoom:
-        assert level_count(zoom.size) == 11
-        assert zoom_tile(zoom, *place) is None
+    with stored(tmp_path, some_map(700, 513)) as source:  # 11 levels
+        assert map_tile(source, *place) is None
 
 
 def test_values_are_counted_over_the_whole_map(tmp_path: Path) -> None:
     values = some_map(2100, 2300)
-    with stored(tmp_path, values) as zoom:
-        counts = value_counts(zoom)
+    with stored(tmp_path, values) as source:
+        counts = value_counts(source)
     np.testing.assert_array_equal(counts, np.bincount(values.reshape(-1), minlength=256))
 
 

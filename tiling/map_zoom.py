@@ -5,16 +5,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .deepzoom import DeepZoom
 from .frame import Box
 from .maps import StoredMap
 from .pyramid import halved
 
-TILE = 256  # pixels of the level
 BLOCK = 2048  # pixels of the map, counted at a time
 Values = NDArray[np.uint8]  # [height, width], 255 = probability 1
 
 
-class ZoomSource(Protocol):
+class MapSource(Protocol):
     """Whatever a map can be read from. `size`: its width and height in pixels."""
 
     @property
@@ -25,28 +25,14 @@ class ZoomSource(Protocol):
         ...
 
 
-def level_count(size: tuple[int, int]) -> int:
-    """Deep-zoom levels of a map: from 1 pixel (level 0), each twice the one before, to `size`."""
-    return (max(size) - 1).bit_length() + 1
-
-
-def size_at(size: tuple[int, int], halvings: int) -> tuple[int, int]:
-    """Width and height after so many halvings, each rounded up."""
-    width, height = size
-    return -(-width >> halvings), -(-height >> halvings)
-
-
-def zoom_tile(source: ZoomSource, level: int, column: int, row: int) -> Values | None:
+def map_tile(source: MapSource, level: int, column: int, row: int) -> Values | None:
     """One tile, cut at the right and lower end; None where there is no such level or tile."""
-    halvings = level_count(source.size) - 1 - level
-    if level < 0 or halvings < 0 or column < 0 or row < 0:
-        return None
-    whole = Box(0, 0, *size_at(source.size, halvings))
-    box = Box(column * TILE, row * TILE, TILE, TILE).intersection(whole)
-    return source.read(box, halvings) if box.area else None
+    zoom = DeepZoom(*source.size)
+    box = zoom.box(level, column, row)
+    return None if box is None else source.read(box, zoom.levels - 1 - level)
 
 
-class StoredZoom:
+class StoredSource:
     """A stored map as a source: its own levels, and means of the coarsest below them."""
 
     def __init__(self, stored: StoredMap) -> None:
@@ -64,7 +50,7 @@ class StoredZoom:
         return values[box.y : box.bottom, box.x : box.right]
 
 
-def value_counts(source: ZoomSource) -> NDArray[np.int64]:
+def value_counts(source: MapSource) -> NDArray[np.int64]:
     """How many pixels of a map have each value, int64 [256]; the map is read in blocks."""
     counts = np.zeros(256, np.int64)
     width, height = source.size

@@ -53,9 +53,9 @@ class _NdpaReader(Reader):
         ring = self.take_ring(shape)
         unit = self._text(f"{_STATE}/coordformat")
         if unit not in ("", "nanometers", "nanometres"):
+            stated = self.notes.quoted(unit) or " another unit"
             raise self.notes.error(
-                f"{shape} is in{self.notes.quoted(unit) or ' another unit'}, Extent reads nanometers "
-                "only: export it again"
+                f"{shape} is in{stated}, Extent reads nanometers only: export it again"
             )
         if self._kind == "circle":
             x, y, radius = (

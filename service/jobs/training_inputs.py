@@ -9,6 +9,7 @@ from annotations.errors import SlideError
 from tiling.rawplanes import disk_errors
 
 from ..catalog import Catalog
+from ..http.problems import Problem
 from ..records.database import Records
 from ..records.tables import Job, OutlineVersion, SlideRecord
 
@@ -44,10 +45,14 @@ def lay_out(
                 raise SlideError("a slide of this training, or its outlines, are gone")
             outlines = folder / f"{case['slide']}.geojson.gz"
             outlines.write_bytes(content)
-            sees += catalog.sees(slide)
+            try:
+                path, own = catalog.path(slide), catalog.sees(slide)
+            except Problem as problem:
+                raise SlideError("a slide of this training is not there any more") from problem
+            sees += own
             cases.append(
                 {
-                    "slide_path": str(catalog.path(slide)),
+                    "slide_path": str(path),
                     "outlines_path": str(outlines),
                     "patient": case["patient"],
                     "mpp": case["mpp"],

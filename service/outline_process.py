@@ -1,0 +1,80 @@
+"""The one who has outlines read and written in a process of their own, killed when it is due."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from annotations import SlidePlane, WritableFormat
+
+from .http.problems import RETRY_SECONDS, Problem
+from .outline_work import Bounds, Origin, Task
+from .settings import Limits
+
+ROOT = Path(__file__).resolve().parent.parent
+AT_ONCE = 2  # processes; each may take MEMORY_BYTES
+SECONDS, SECONDS_TO_WAIT = 60, 30.0
+MEMORY_BYTES = 3 << 30
+TOO_MUCH = (
+    "Reading these outlines takes more time or memory than one request may: simplify them, "
+    "or send fewer."
+)
+
+
+class OutlineProcess:
+    """Reads and writes outlines; for any number of threads, a few at a time."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._bounds = Bounds(
+            bytes=limits.outline_bytes,
+            vertices=limits.outline_vertices,
+            json_depth=limits.json_depth,
+            gzip_ratio=limits.gzip_ratio,
+            cpu_seconds=SECONDS,
+            memory_bytes=MEMORY_BYTES,
+        )
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+
+    def read(self, body: bytes, plane: SlidePlane, origin: Origin) -> tuple[dict[str, Any], bytes]:
+        """What `outline_work.read` finds.
+
+        Raises:
+            Problem: 413, 422; the outlines are refused. 503; too many are being read.
+        """
+        return self._done(Task("read", plane, self._bounds, origin=origin), body)
+
+    def write(self, stored: bytes, plane: SlidePlane, format: WritableFormat) -> bytes:
+        """The document that `outline_work.write` makes; problems as of `read`."""
+        return self._done(Task("write", plane, self._bounds, format=format), stored)[1]
+
+    def _done(self, task: Task, body: bytes) -> tuple[dict[str, Any], bytes]:
+        if not self._places.acquire(timeout=SECONDS_TO_WAIT):
+            raise Problem(
+                503,
+                "Too many outlines are being read just now; try again soon.",
+                headers={"Retry-After": str(RETRY_SECONDS)},
+            )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", f"{__package__}.outline_work"],
+                input=task.to_json().encode() + b"\n" + body,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # a traceback may quote what was read
+                cwd=ROOT,
+                env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                timeout=2 * SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Problem(422, TOO_MUCH) from None
+        finally:
+            self._places.release()
+        if done.returncode != 0:
+            raise Problem(422, TOO_MUCH)
+        head, _, content = done.stdout.partition(b"\n")
+        answer: dict[str, Any] = json.loads(head)
+        if "refused" in answer:
+            raise Problem(answer["refused"], answer["detail"])
+        return answer, content

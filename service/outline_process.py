@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ TOO_MUCH = (
 )
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a document held; `content` is what is stored of it: gzipped GeoJSON, level-0 pixels."""
+
+    format: str
+    count: int
+    areas_mm2: dict[str, float] | None
+    warnings: list[str]
+    content: bytes
+
+
 class OutlineProcess:
     """Reads and writes outlines; for any number of threads, a few at a time."""
 
@@ -37,13 +49,14 @@ class OutlineProcess:
         )
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
-    def read(self, body: bytes, plane: SlidePlane, origin: Origin) -> tuple[dict[str, Any], bytes]:
+    def read(self, body: bytes, plane: SlidePlane, origin: Origin) -> Reading:
         """What `outline_work.read` finds.
 
         Raises:
             Problem: 413, 422; the outlines are refused. 503; too many are being read.
         """
-        return self._done(Task("read", plane, self._bounds, origin=origin), body)
+        found, content = self._done(Task("read", plane, self._bounds, origin=origin), body)
+        return Reading(content=content, **found)
 
     def write(self, stored: bytes, plane: SlidePlane, format: WritableFormat) -> bytes:
         """The document that `outline_work.write` makes; problems as of `read`."""

@@ -1,9 +1,163 @@
-"""Outlines of slides, in versions."""
+"""Outlines of slides, in versions: each group has its own of every slide."""
+
+from contextlib import suppress
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, defer
+
+from annotations import SlidePlane, WritableFormat
 
 from .catalog import Catalog
-from .records.database import Records
+from .http.preconditions import check_match
+from .http.principals import Principal
+from .http.problems import Problem, not_found
+from .outline_process import OutlineProcess, Reading
+from .outline_work import EMPTY, Origin
+from .records.audit import audit
+from .records.database import Records, new_id, now
+from .records.tables import OutlineVersion, SlideRecord
 from .settings import Settings
+
+TRIES = 20  # to be the next version, while others save too
 
 
 class OutlineStore:
-    def __init__(self, settings: Settings, records: Records, catalog: Catalog) -> None: ...
+    """What experts drew, for any number of threads.
+
+    Methods that take a slide's id trust that the principal may see that slide.
+    """
+
+    def __init__(self, settings: Settings, records: Records, catalog: Catalog) -> None:
+        self._records, self._catalog = records, catalog
+        self._process = OutlineProcess(settings.limits)
+
+    async def plane(self, slide: SlideRecord) -> SlidePlane:
+        """The slide's plane, as far as outlines need it.
+
+        Raises:
+            Problem: 410; its file is gone. 422; it cannot be read.
+        """
+        slide = await self._catalog.examined(slide)
+        if slide.facts is None:
+            raise Problem(422, "The slide cannot be read, so outlines cannot be placed on it.")
+        return plane_of(slide.facts)
+
+    def found(self, principal: Principal, slide_id: str, version: int | None) -> OutlineVersion:
+        """A version, or the last one; without any an empty one of number 0.
+
+        Raises:
+            Problem: 404, no such version.
+        """
+        query = _of(principal.group, slide_id).order_by(OutlineVersion.version.desc()).limit(1)
+        if version is not None:
+            query = query.where(OutlineVersion.version == version)
+        with self._records.read() as session:
+            found = session.scalar(query)
+        if found is not None:
+            return found
+        if version:
+            raise not_found("version of these outlines")
+        return OutlineVersion(version=0, count=0, areas_mm2={}, content=EMPTY)
+
+    def history(self, principal: Principal, slide_id: str) -> list[OutlineVersion]:
+        """All versions, the newest first, without their content."""
+        query = _of(principal.group, slide_id).options(defer(OutlineVersion.content))
+        with self._records.read() as session:
+            return list(session.scalars(query.order_by(OutlineVersion.version.desc())))
+
+    def read(self, body: bytes, plane: SlidePlane, origin: Origin) -> Reading:
+        """What a document of any known format holds.
+
+        Raises:
+            Problem: 413, 422; the outlines are refused. 503; too many are being read.
+        """
+        return self._process.read(body, plane, origin)
+
+    def written(self, saved: OutlineVersion, plane: SlidePlane, format: WritableFormat) -> bytes:
+        """A version as another program's file; problems as of `read`."""
+        return self._process.write(saved.content, plane, format)
+
+    def save(
+        self,
+        principal: Principal,
+        slide_id: str,
+        reading: Reading,
+        if_match: str | None,
+    ) -> OutlineVersion:
+        """Keep what was read as the next version.
+
+        Raises:
+            Problem: 412; the last version is none that `if_match` names.
+        """
+        for _ in range(TRIES):
+            try:
+                with self._records.begin() as session:
+                    return self._added(session, principal, slide_id, reading, if_match)
+            except IntegrityError:
+                continue  # another was saved between looking and adding
+        raise Problem(503, "Others are saving outlines of this slide; try again soon.")
+
+    def _added(
+        self,
+        session: Session,
+        principal: Principal,
+        slide_id: str,
+        reading: Reading,
+        if_match: str | None,
+    ) -> OutlineVersion:
+        last = session.scalar(_last(principal.group, slide_id)) or 0
+        check_match(if_match, last)
+        if session.get(SlideRecord, slide_id) is None:
+            raise not_found("slide")
+        saved = OutlineVersion(
+            id=new_id(),
+            slide_id=slide_id,
+            group=principal.group,
+            version=last + 1,
+            author=principal.name,
+            key_id=principal.key_id,
+            created_at=now(),
+            format=reading.format,
+            count=reading.count,
+            areas_mm2=reading.areas_mm2,
+            content=reading.content,
+        )
+        session.add(saved)
+        outcome = f"version {saved.version}"
+        audit(session, principal, "outlines save", slide_id=slide_id, outcome=outcome)
+        session.flush()
+        return saved
+
+
+def plane_of(facts: dict[str, Any]) -> SlidePlane:
+    """The plane of a slide by what a reader said of it."""
+    width, height = facts["size_level0"]
+    x, y = facts["bounds_level0"][:2]
+    mpp, properties = facts["mpp"], facts["properties"]
+    offset = None
+    with suppress(KeyError, ValueError):
+        offset = (
+            float(properties["hamamatsu.XOffsetFromSlideCentre"]),
+            float(properties["hamamatsu.YOffsetFromSlideCentre"]),
+        )
+    return SlidePlane(
+        width,
+        height,
+        mpp=None if mpp is None else (float(mpp[0]), float(mpp[1])),
+        centre_offset_nm=offset,
+        bounds_origin=(float(x), float(y)),
+    )
+
+
+def _of(group: str, slide_id: str) -> sa.Select[OutlineVersion]:
+    return sa.select(OutlineVersion).where(
+        OutlineVersion.group == group, OutlineVersion.slide_id == slide_id
+    )
+
+
+def _last(group: str, slide_id: str) -> sa.Select[int]:
+    return sa.select(sa.func.max(OutlineVersion.version)).where(
+        OutlineVersion.group == group, OutlineVersion.slide_id == slide_id
+    )

@@ -106,8 +106,7 @@ def read(body: bytes, task: Task) -> tuple[dict[str, Any], bytes]:
         "areas_mm2": areas_mm2(outlines, task.plane),
         "warnings": [*said, *notes.messages(), *_remarks(outlines, task.plane)],
     }
-    collection = {ORIGIN: [0.0, 0.0], **to_feature_collection(outline_features(outlines))}
-    return found, gzip.compress(geojson_text(collection).encode(), compresslevel=4, mtime=0)
+    return found, _stored(outlines)
 
 
 def write(stored: bytes, task: Task) -> tuple[dict[str, Any], bytes]:
@@ -124,6 +123,15 @@ def write(stored: bytes, task: Task) -> tuple[dict[str, Any], bytes]:
         return {}, geojson_text({ORIGIN: [x, y], **collection}).encode()
     mpp = task.plane.mpp
     return {}, outline_document(outlines, task.format, mpp=mpp[0] if mpp else None).encode()
+
+
+def _stored(outlines: Sequence[Outline]) -> bytes:
+    """How outlines are kept: gzipped GeoJSON that says that it begins at the slide's corner."""
+    collection = {ORIGIN: [0.0, 0.0], **to_feature_collection(outline_features(outlines))}
+    return gzip.compress(geojson_text(collection).encode(), compresslevel=4, mtime=0)
+
+
+EMPTY = _stored([])
 
 
 def unpacked(body: bytes, bounds: Bounds) -> bytes:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .catalog import Catalog
+from .event_stream import EventStreams
 from .http.keys import KeyStore
 from .http.metrics import Metrics
 from .jobs.hub import Hub
@@ -32,6 +33,7 @@ class Services:
     jobs: JobStore
     runner: Runner
     metrics: Metrics
+    streams: EventStreams
 
     @classmethod
     def of(cls, settings: Settings) -> "Services":
@@ -55,4 +57,5 @@ class Services:
             jobs=jobs,
             runner=Runner(settings, records, jobs, hub, catalog, models),
             metrics=Metrics(),
+            streams=EventStreams(settings.limits.event_streams),
         )

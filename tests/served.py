@@ -10,6 +10,7 @@ import httpx
 import uvicorn
 
 from service.app import create_app
+from service.http.server import Server
 from service.settings import Settings
 
 
@@ -25,10 +26,9 @@ def free_port() -> int:
 def served(settings: Settings, *, key: str | None = None) -> Iterator[httpx.Client]:
     """Serve until the block ends; a client that sends `key`, if any, with every request."""
     port = free_port()
-    config = uvicorn.Config(
-        create_app(settings), port=port, log_level="warning", lifespan="on", ws="none"
-    )
-    server = uvicorn.Server(config)
+    app = create_app(settings)
+    config = uvicorn.Config(app, port=port, log_level="warning", lifespan="on", ws="none")
+    server = Server(config, app.state.services)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 60

@@ -1,3 +1,51 @@
-from fastapi import APIRouter
+"""A job's progress as server-sent events."""
 
-router = APIRouter()
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
+
+from ..deps import Parts, Reader
+from ..event_stream import MEDIA_TYPE, Watch
+from ..schemas import Id, problems
+from .job_schemas import JobAnswer
+from .jobs import MAP
+
+router = APIRouter(tags=["jobs"])
+EXAMPLE = 'event: job\nid: 7\ndata: {"id":"6f1e…","state":"running","share":0.31,…}\n\n'
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    response_class=Response,
+    summary="Watch a job",
+    responses={
+        **problems(404, 422),
+        200: {
+            "description": "An event for every change; it ends with the job.",
+            "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE}},
+        },
+        204: {"description": "The job is finished and `Last-Event-ID` was its last event."},
+    },
+)
+async def watch_job(
+    job_id: Id,
+    parts: Parts,
+    principal: Reader,
+    last_event_id: Annotated[
+        str | None, Header(description="What is known already: the id of an event.")
+    ] = None,
+) -> Response:
+    """Each event `job` has the job as its data and its revision as its id.
+
+    Comments keep the connection open while nothing changes.
+    """
+    watch = Watch(
+        streams=parts.streams,
+        jobs=parts.jobs,
+        hub=parts.hub,
+        principal=principal,
+        job_id=job_id,
+        kind=MAP,
+        describe=JobAnswer.of,
+    )
+    return await watch.answer(last_event_id)

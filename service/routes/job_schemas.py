@@ -1,0 +1,150 @@
+"""A job as a client asks for it and as it is answered."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from ..records.tables import Job
+from ..schemas import Answer, Body, Id, Time, time_of
+
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Pixels = Annotated[float, Field(ge=0, le=1 << 31)]
+Side = Annotated[float, Field(ge=1, le=1 << 31)]
+Region = Annotated[
+    tuple[Pixels, Pixels, Side, Side],
+    Field(
+        description="x, y, width, height in level-0 pixels of the slide's full plane.",
+        examples=[[12000, 8000, 20000, 15000]],
+    ),
+]
+Threshold = Annotated[
+    float,
+    Field(description="Tumour is where the probability is above this.", examples=[0.5]),
+]
+
+BEGINS = {  # of each phase: the share of a usual job that is then done
+    "reading": 0.0,
+    "canvas": 0.02,
+    "pyramid": 0.90,
+    "tracing": 0.93,
+    "overlay": 0.96,
+    "publishing": 0.99,
+}
+FILES = ("summary.json", "extent.geojson", "probability.tiff", "overlay.png", "report.html")
+
+
+class JobRequest(Body):
+    """A slide to be mapped with a model.
+
+    Without a region the whole slide; without a threshold the model card's.
+    """
+
+    slide: Id
+    model: Annotated[str, Field(min_length=1, max_length=200, examples=["breast-idc"])]
+    region_level0: Region | None = None
+    mpp: Annotated[
+        float | None,
+        Field(
+            ge=0.05,
+            le=20,
+            description="µm per level-0 pixel, for a slide whose file does not say.",
+            examples=[0.25],
+        ),
+    ] = None
+    threshold: Annotated[Threshold | None, Field(ge=0, lt=1)] = None
+
+
+class Outcome(Answer):
+    """The headline figures of a finished map."""
+
+    tumour_area_mm2: float
+    tissue_area_mm2: float
+    tumour_fraction: float
+    max_diameter_mm: float
+    regions: int
+
+
+class JobAnswer(Answer):
+    """A job. `revision` grows with every change; `share` is how much of it is done, 0-1."""
+
+    id: Id
+    slide: Id
+    slide_name: str
+    model: str
+    model_digest: str | None
+    region_level0: Region | None
+    mpp: float | None
+    threshold: Threshold
+    state: State
+    phase: Annotated[str, Field(examples=["canvas"])]
+    done: int
+    total: int
+    share: Annotated[float, Field(ge=0, le=1)]
+    revision: int
+    attempt: int
+    reason: Annotated[str | None, Field(description="Why it failed.")]
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    expires_at: Annotated[Time | None, Field(description="When its result will be deleted.")]
+    deleted_at: Annotated[Time | None, Field(description="When its result was deleted.")]
+    outcome: Outcome | None
+    links: Annotated[dict[str, str], Field(description="Where its events, map and files are.")]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """What the owner of a map job gets to see of its record."""
+        request = job.request
+        return cls.model_validate(
+            {
+                "id": job.id,
+                "slide": job.slide_id,
+                "slide_name": request["slide_name"],
+                "model": job.model,
+                "model_digest": job.model_digest,
+                "region_level0": request["region_level0"],
+                "mpp": request["mpp"],
+                "threshold": request["threshold"],
+                **{name: getattr(job, name) for name in _AS_RECORDED},
+                **{name: time_of(getattr(job, name)) for name in _TIMES},
+                "share": _share(job),
+                "outcome": _outcome(job),
+                "links": _links(job),
+            }
+        )
+
+
+class JobsAnswer(Answer):
+    """Jobs, newest first; `next` is the cursor of the next page."""
+
+    items: list[JobAnswer]
+    next: str | None
+
+
+_AS_RECORDED = ("state", "phase", "done", "total", "revision", "attempt", "reason")
+_TIMES = ("created_at", "started_at", "finished_at", "expires_at", "deleted_at")
+
+
+def _share(job: Job) -> float:
+    """How much of a job is done: by its phase, and within that by what is done of it."""
+    if job.state == "succeeded":
+        return 1.0
+    begins = BEGINS.get(job.phase, 0.0)
+    ends = min((share for share in BEGINS.values() if share > begins), default=1.0)
+    within = min(1.0, job.done / job.total) if job.total else 0.0
+    return round(begins + (ends - begins) * within, 4)
+
+
+def _outcome(job: Job) -> dict[str, Any] | None:
+    if job.state != "succeeded" or job.outcome is None:
+        return None
+    return {name: job.outcome[name] for name in Outcome.model_fields}
+
+
+def _links(job: Job) -> dict[str, str]:
+    here = f"/v1/jobs/{job.id}"
+    links = {"self": here, "slide": f"/v1/slides/{job.slide_id}", "events": f"{here}/events"}
+    there = job.result_attempt is not None
+    if there or job.state in ("queued", "running"):
+        links |= {"map": f"{here}/map", "areas": f"{here}/areas"}
+    return links | ({name: f"{here}/{name}" for name in FILES} if there else {})

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from .network import OFFSET, SCALE, NetworkConfig
+from .network_config import OFFSET, SCALE, NetworkConfig
 
 CARD_VERSION = 1
 

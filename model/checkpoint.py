@@ -6,25 +6,25 @@ against each other and against caps before a network is built.
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from annotations.errors import CheckpointError
 
 from .card import ModelCard as ModelCard
+from .card_file import CARD_KEY, card_in, opened
+from .card_file import read_card as read_card
 from .network import Network
+from .shipped import SHIPPED as SHIPPED
+from .shipped import find_checkpoint as find_checkpoint
+from .shipped import shipped_models as shipped_models
 
-SHIPPED = Path(__file__).parent / "weights"
-CARD_KEY = "extent.card"
-MAX_FILE_BYTES = 1 << 30
-MAX_CARD_BYTES = 4 << 20
 COUNTER = "num_batches_tracked"  # training's own; no part of a model
 
 
@@ -68,46 +68,14 @@ def save_checkpoint(path: Path, card: ModelCard, network: Network) -> Checkpoint
     return Checkpoint(card, network, hashlib.sha256(data).hexdigest())
 
 
-def shipped_models() -> list[str]:
-    """Names of the checkpoints that come with Extent."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-
-
-def find_checkpoint(name_or_path: str) -> Path:
-    """The file of a shipped model's name or of a path.
-
-    Raises:
-        CheckpointError: neither; the message lists the shipped names.
-    """
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    if name_or_path in shipped_models():
-        return SHIPPED / f"{name_or_path}.safetensors"
-    known = ", ".join(shipped_models()) or "none yet"
-    raise CheckpointError(
-        f"{name_or_path}: no such model file, and no shipped model has that name (shipped: {known})"
-    )
-
-
-def read_card(path: Path) -> ModelCard:
-    """The card alone, without the weights.
-
-    Raises:
-        CheckpointError: not a checkpoint of Extent.
-    """
-    with _opened(path) as file:
-        return _card(path, file)
-
-
 def load_checkpoint(path: Path) -> Checkpoint:
     """Load and check a model: the network in evaluation mode, on the CPU.
 
     Raises:
         CheckpointError: truncated, of another program, altered, or weights unlike the card's.
     """
-    with _opened(path) as file:
-        card = _card(path, file)
+    with opened(path, "pt") as file:
+        card = card_in(path, file)
         _check_shapes(path, card, file)
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if weights_digest(weights) != card.weights_digest:
@@ -119,34 +87,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return Checkpoint(card, network.eval(), digest)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[safe_open]:
-    """The file, its faults told as ours."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise CheckpointError(f"{path.name}: larger than any model of Extent")
-        with safe_open(path, framework="pt", device="cpu") as file:
-            yield file
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path.name}: not a safetensors file, or cut short ({error}); copy it again"
-        ) from error
-
-
-def _card(path: Path, file: safe_open) -> ModelCard:
-    text = (file.metadata() or {}).get(CARD_KEY)
-    if text is None:
-        raise CheckpointError(f"{path.name}: weights of another program (no model card inside)")
-    if len(text) > MAX_CARD_BYTES:
-        raise CheckpointError(f"{path.name}: the model card is too large")
-    try:
-        return ModelCard.from_json(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name}: {error}") from error
 
 
 def _check_shapes(path: Path, card: ModelCard, file: safe_open) -> None:

@@ -12,10 +12,10 @@ from annotations.outline import TUMOUR
 
 from .augment import Augmentation
 from .losses import LOSSES
-from .network import NetworkConfig
+from .network_config import NetworkConfig
+from .shipped import SHIPPED_CONFIGS as SHIPPED_CONFIGS
 
 BACKGROUND = "background"
-SHIPPED_CONFIGS = Path(__file__).parent / "configs"
 
 
 @dataclass(frozen=True)

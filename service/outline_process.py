@@ -11,7 +11,7 @@ from typing import Any
 from annotations import SlidePlane, WritableFormat
 
 from .http.problems import RETRY_SECONDS, Problem
-from .outline_work import Bounds, Origin, Task
+from .outline_task import Bounds, Origin, Task
 from .settings import Limits
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,8 @@ from .http.preconditions import check_match
 from .http.principals import Principal
 from .http.problems import Problem, not_found
 from .outline_process import OutlineProcess, Reading
-from .outline_work import EMPTY, Origin
+from .outline_task import Origin
+from .outline_work import EMPTY
 from .records.audit import audit
 from .records.database import Records, new_id, now
 from .records.tables import OutlineVersion, SlideRecord

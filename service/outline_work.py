@@ -14,13 +14,12 @@ import sys
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import shapely
 
-from annotations import Outline, SlidePlane, WritableFormat, geojson_text, to_feature_collection
+from annotations import Outline, SlidePlane, geojson_text, to_feature_collection
 from annotations.drawn import moved
 from annotations.errors import OutlineError
 from annotations.files import check_writable, format_of, outline_document, outlines_in
@@ -28,51 +27,12 @@ from annotations.notes import Notes
 from annotations.origins import ORIGIN, stated_origin_level0
 from annotations.qupath import outline_features
 
+from .outline_task import Bounds, Task
+
 GZIP = b"\x1f\x8b"
 LEAST_UNPACKED = 1 << 20  # what any gzip may expand to
-Origin = Literal["auto", "slide", "bounds"]
 LABELS, LABEL_LENGTH = 1_000, 200
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What a document, and the work on it, may take; bytes are after gzip has been undone."""
-
-    bytes: int
-    vertices: int
-    json_depth: int
-    gzip_ratio: int
-    cpu_seconds: int
-    memory_bytes: int
-
-
-@dataclass(frozen=True)
-class Task:
-    """Read outlines that came from outside, or write stored ones for a program.
-
-    `origin`: where (0, 0) of what is read lies: at the slide's (0, 0), at the begin of its
-    bounds, or where its format has it. `format` is what to write.
-    """
-
-    do: Literal["read", "write"]
-    plane: SlidePlane
-    bounds: Bounds
-    origin: Origin = "auto"
-    format: WritableFormat = "qupath"
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        values: dict[str, Any] = json.loads(text)
-        plane: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.pop("plane").items()
-        }
-        bounds = Bounds(**values.pop("bounds"))
-        return cls(plane=SlidePlane(**plane), bounds=bounds, **values)
 
 
 class Refusal(Exception):  # noqa: N818  (what a client is told, not a fault)

@@ -7,6 +7,17 @@ from pathlib import Path
 from annotations.errors import SlideError
 
 COMPANIONS_BESIDE = {".vms", ".vmu"}  # an index beside the files that hold the pixels
+SEVERAL_FILES = COMPANIONS_BESIDE | {".mrxs", ".dcm"}
+_SINGLE_FILE_HEADS = (  # formats that never name another file
+    b"II*\0",  # TIFF
+    b"MM\0*",
+    b"II+\0",  # BigTIFF
+    b"MM\0+",
+    b"\xff\xd8\xff",  # JPEG
+    b"\x89PNG",
+    b"ZISRAWFILE",  # Zeiss CZI
+    b"SQLite format 3\0",  # Sakura
+)
 
 
 def dicom_files(folder: Path) -> list[Path]:
@@ -70,3 +81,20 @@ def slide_digest(path: Path) -> str:
             while chunk := stream.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def may_name_other_files(path: Path) -> bool:
+    """Whether a slide is of a format whose index can name other files, wherever they lie.
+
+    Libraries go by a file's content more than by its name, so this looks at both.
+
+    Raises:
+        SlideError: it cannot be opened.
+    """
+    if path.is_dir() or path.suffix.lower() in SEVERAL_FILES:
+        return True
+    try:
+        with path.open("rb") as stream:
+            return not stream.read(16).startswith(_SINGLE_FILE_HEADS)
+    except OSError as error:
+        raise SlideError(f"{path.name}: cannot be opened: {error}") from error

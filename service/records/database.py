@@ -15,8 +15,6 @@ from annotations.errors import RecordsError, UsageError
 
 READING = "extent_reading"
 SECONDS_TO_WAIT = 5.0  # for a lock, or for a server to answer
-SECONDS_TO_START = 60.0  # for a server that starts beside this one
-SECONDS_BETWEEN_TRIES = 0.5
 
 
 def new_id() -> str:
@@ -72,26 +70,17 @@ class Records:
     def migrate(self) -> None:
         """Make the tables, or bring those of an earlier version up to this one's.
 
-        A database that is away is waited for, `SECONDS_TO_START` at most.
-
         Raises:
             UsageError: it is of a later version, or no database of Extent's.
-            RecordsError: it is still away, locked or full.
+            RecordsError: it is away, locked or full.
         """
         from .upgrade import upgrade
 
-        deadline = time.monotonic() + SECONDS_TO_START
-        while True:
-            try:
-                with _our_errors(), self.engine.begin() as connection:
-                    upgrade(connection)
-                return
-            except RecordsError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(SECONDS_BETWEEN_TRIES)
-            except DBAPIError as error:
-                raise UsageError(f"--database: cannot be used: {error.orig}") from error
+        try:
+            with _our_errors(), self.engine.begin() as connection:
+                upgrade(connection)
+        except DBAPIError as error:
+            raise UsageError(f"--database: cannot be used: {error.orig}") from error
 
     def close(self) -> None:
         self.engine.dispose()

@@ -1,9 +1,7 @@
 """The HTTP server: `create_app(settings)`."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,8 +10,13 @@ from starlette.exceptions import HTTPException
 
 from annotations.errors import ExtentError
 
+from .http.exchange import answer_to
 from .http.gate import Gate
-from .http.problems import MEDIA_TYPE, Problem, problem_of
+from .http.identity import Identity
+from .http.openapi import openapi_of
+from .http.problems import Problem, problem_of
+from .lifecycle import Lifecycle
+from .readiness import gauges_of
 from .routes import (
     audit,
     events,
@@ -34,23 +37,32 @@ from .services import Services
 from .settings import Settings
 from .versions import extent_version
 
-log = logging.getLogger("extent")
 SUBJECTS = (
+    tiles,  # first: what is asked for most is found soonest
+    maps,
     session,
     slides,
-    tiles,
     uploads,
     outlines,
     models,
     jobs,
     events,
     results,
-    maps,
     trainings,
     audit,
     health,
     viewer,
 )
+DESCRIPTION = (
+    "Slides, outlines, models and jobs of one server. Everything is in level-0 pixels of a slide's "
+    "full plane unless its name says otherwise. Refusals are problem documents (RFC 9457)."
+)
+SAID = {  # of what no route answers
+    404: "There is nothing at this address.",
+    405: "This address does not take that method; Allow has those that it takes.",
+}
+PLAIN = re.compile(r"\w{1,60}", re.ASCII)
+FAULTS_SHOWN = 5
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -60,72 +72,58 @@ def create_app(settings: Settings) -> FastAPI:
         UsageError: the settings make no sense.
     """
     services = Services.of(settings)
-
-    @asynccontextmanager
-    async def running(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(services.records.migrate)
-        await services.readers.start()
-        await asyncio.to_thread(services.runner.start)
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(services.runner.drain)
-            await services.readers.close()
-            services.records.close()
-
+    services.metrics.watch(partial(gauges_of, services))
+    lifecycle = Lifecycle(services)
+    identity = Identity(settings, services.keys)
     app = FastAPI(
         title="Extent",
         summary="How far a tumour reaches on histology slides. Research use only.",
+        description=DESCRIPTION,
         version=extent_version(),
-        openapi_url="/v1/openapi.json",
+        openapi_url=None,  # a route of its own, with a rule
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
-        lifespan=running,
+        redirect_slashes=False,
+        lifespan=lifecycle.running,
     )
-    app.state.services = services
+    app.state.services, app.state.lifecycle, app.state.identity = services, lifecycle, identity
+    app.openapi = partial(openapi_of, app, settings.https)  # type: ignore[method-assign]
     for subject in SUBJECTS:
-        app.include_router(subject.router)
-    app.add_middleware(Gate, services=services)
+        app.router.routes.extend(subject.router.routes)  # flat: found faster than in sub-routers
+    app.add_middleware(Gate, services=services, identity=identity, lifecycle=lifecycle)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(ExtentError, _foreseen)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unforeseen)
     return app
-
-
-def _answer(problem: Problem) -> JSONResponse:
-    return JSONResponse(
-        problem.document, problem.status, headers=problem.headers, media_type=MEDIA_TYPE
-    )
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)
-    return _answer(error)
+    return answer_to(error)
 
 
 async def _foreseen(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ExtentError)
-    return _answer(problem_of(error))
+    return answer_to(problem_of(error))
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     """What was wrong and where, without repeating what was sent."""
     assert isinstance(error, RequestValidationError)
-    said = "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-        for fault in error.errors()[:5]
-    )
-    return _answer(Problem(422, said))
+    faults = error.errors()[:FAULTS_SHOWN]
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        return answer_to(Problem(400, "The body is not JSON."))
+    said = (f"{_place(fault['loc'])}: {fault['msg']}" for fault in faults)
+    return answer_to(Problem(422, "; ".join(said)))
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    """Where in a request something is; names that its sender made up may say anything."""
+    return ".".join(str(part) if PLAIN.fullmatch(str(part)) else "…" for part in parts)
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _answer(Problem(error.status_code, str(error.detail), headers=error.headers))
-
-
-async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
-    """A fault of Extent: the log has where, without what was asked for."""
-    log.error("unforeseen %s", type(error).__name__, exc_info=error)
-    return _answer(Problem(500, "Something went wrong in Extent; its log says where."))
+    detail = SAID.get(error.status_code) or str(error.detail)
+    return answer_to(Problem(error.status_code, detail, headers=error.headers))

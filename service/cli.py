@@ -12,9 +12,11 @@ from .cli_convert import convert
 from .cli_demo import demo
 from .cli_evaluate import evaluate
 from .cli_info import info
+from .cli_keys import keys
 from .cli_models import models
 from .cli_options import complain
 from .cli_predict import predict
+from .cli_serve import ENVIRONMENT, serve
 from .cli_train import crossvalidate, train
 from .failures import system_reason
 from .versions import extent_version
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 for _command in (info, convert, train, crossvalidate, evaluate, predict, demo, models):
     app.command()(_command)
+app.command(context_settings=ENVIRONMENT)(serve)
+app.add_typer(keys)
 
 
 def _show_version(wanted: bool) -> None:

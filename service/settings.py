@@ -25,6 +25,8 @@ class Limits:
     slide_pixels: int = 1 << 40
     requests_per_minute: int = 60_000  # of a key: a viewer asks for hundreds of tiles a second
     submissions_per_minute: int = 6_000
+    anonymous_per_minute: int = 3_000  # of an address without a key
+    failed_keys_per_minute: int = 60  # wrong keys from an address
     jobs_waiting: int = 5_000  # of a group
     event_streams: int = 100
     training_slides: int = 500
@@ -52,7 +54,8 @@ class Settings:
     database (unless `database` is the URL of another), uploads, results, trained models.
     `hosts` are the names under which the server may be asked for, beside those of loopback.
     `workers` None: what suits the machine. `cluster` is a Dask scheduler's address; None for an
-    embedded one. `require_key` refuses requests without a key on loopback too.
+    embedded one, and `tls` the folder of the certificates that it and the server know each other by.
+    `https` says that a proxy in front speaks HTTPS with browsers. `require_key` refuses requests without a key on loopback too.
     """
 
     data: Path
@@ -61,6 +64,7 @@ class Settings:
     port: int = 8000
     database: str | None = None
     cluster: str | None = None
+    tls: Path | None = None
     workers: int | None = None
     readers: int = 8
     models: Path | None = None

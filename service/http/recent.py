@@ -1,0 +1,50 @@
+"""What was looked up a moment ago."""
+
+import hashlib
+import time
+from collections import OrderedDict
+from typing import Final, Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class Unknown:
+    """Not looked up lately; other than None, which is an answer."""
+
+
+UNKNOWN: Final = Unknown()
+
+
+class Recent(Generic[V]):
+    """Answers about secrets, by their SHA-256, for `seconds`; at most `most`, oldest gone first."""
+
+    def __init__(self, seconds: float, most: int) -> None:
+        self._seconds, self._most = seconds, most
+        self._answers: OrderedDict[bytes, tuple[float, V]] = OrderedDict()
+
+    def get(self, secret: str) -> V | Unknown:
+        found = self._answers.get(digest(secret))
+        if found is None or time.monotonic() - found[0] > self._seconds:
+            return UNKNOWN
+        return found[1]
+
+    def had(self, secret: str) -> bool:
+        """Whether the last answer, however old, was one."""
+        found = self._answers.get(digest(secret))
+        return found is not None and found[1] is not None
+
+    def put(self, secret: str, answer: V, asked_at: float) -> V:
+        """Keep what was asked for at `asked_at` (of time.monotonic)."""
+        name = digest(secret)
+        self._answers[name] = (asked_at, answer)
+        self._answers.move_to_end(name)
+        while len(self._answers) > self._most:
+            self._answers.popitem(last=False)
+        return answer
+
+    def forget(self, secret: str) -> None:
+        self._answers.pop(digest(secret), None)
+
+
+def digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()

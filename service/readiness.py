@@ -1,0 +1,68 @@
+"""Whether a server's parts are there, and the figures that they give."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import sqlalchemy as sa
+
+from annotations.errors import RecordsError
+
+from .records.tables import Job
+from .services import Services
+
+Part = Literal["database", "cluster", "disk", "readers"]
+STATES = ("queued", "running", "succeeded", "failed", "cancelled")
+
+
+def parts_of(services: Services, prepared: bool) -> dict[Part, str | None]:
+    """What is wrong with each part, None for nothing; `prepared`: the database has its tables.
+
+    Asks the database and the disk, so not for the event loop.
+    """
+    return {
+        "database": _database(services) if prepared else "cannot be reached",
+        "cluster": _cluster(services) if prepared else "waits for the database",
+        "disk": _disk(services),
+        "readers": _readers(services),
+    }
+
+
+def _database(services: Services) -> str | None:
+    try:
+        with services.records.read() as session:
+            session.execute(sa.select(1))
+    except RecordsError:
+        return "cannot be reached"
+    return None
+
+
+def _cluster(services: Services) -> str | None:
+    return None
+
+
+def _disk(services: Services) -> str | None:
+    try:
+        free = shutil.disk_usage(services.settings.state).free
+    except OSError:
+        return "cannot be reached"
+    return "nearly full" if free < services.settings.retention.free_bytes else None
+
+
+def _readers(services: Services) -> str | None:
+    return None
+
+
+Gauge = tuple[str, str, Mapping[str, float]]
+
+
+def gauges_of(services: Services) -> Iterator[Gauge]:
+    """Figures of a moment, for Prometheus; those of a database that is away are left out."""
+    try:
+        with services.records.read() as session:
+            counted = session.execute(sa.select(Job.state, sa.func.count()).group_by(Job.state))
+            found = {state: float(count) for state, count in counted}
+    except (RecordsError, sa.exc.DBAPIError):
+        return
+    jobs = {state: found.get(state, 0.0) for state in STATES}
+    yield "extent_jobs", "Jobs by state.", jobs

@@ -1,0 +1,155 @@
+"""The web server around the app: where it listens, how it starts, how it stops."""
+
+import errno
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from annotations.errors import ExtentError, RecordsError, UsageError
+
+from .app import create_app
+from .failures import system_reason
+from .http.hosts import is_loopback
+from .http.protocol import PatientProtocol
+from .lifecycle import Lifecycle
+from .services import Services
+from .settings import Settings
+
+SECONDS_FOR_ANSWERS = 8  # that were under way at SIGTERM; then jobs are put down
+BACKLOG = 1024
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which ends open event streams before it waits for answers to end."""
+
+    def __init__(self, settings: Settings, started: "Callable[[Server], None] | None" = None):
+        """`started` is called once requests are answered.
+
+        Raises:
+            UsageError: the settings make no sense.
+        """
+        app = create_app(settings)
+        self.services: Services = app.state.services
+        self.lifecycle: Lifecycle = app.state.lifecycle
+        self._when_started = started
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                http=PatientProtocol,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,  # whoever sends them is not believed
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=SECONDS_FOR_ANSWERS,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._when_started is not None:
+            self._when_started(self)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.services.hub.close()
+        await super().shutdown(sockets)
+
+    def lacks_keys(self) -> bool:
+        """Whether keys are needed and there is none; False while the database is away."""
+        settings = self.services.settings
+        if is_loopback(settings.host) and not settings.require_key:
+            return False
+        try:
+            entries = self.services.keys.entries() if self.lifecycle.prepared else None
+        except RecordsError:
+            return False
+        return entries is not None and all(entry.state != "valid" for entry in entries)
+
+    @property
+    def is_open_to_listeners(self) -> bool:
+        """Whether keys pass over a network unencrypted, as far as the server knows."""
+        settings = self.services.settings
+        return not settings.https and not is_loopback(settings.host)
+
+
+def check_folders(settings: Settings) -> None:
+    """Refuse folders that cannot be used, before anything starts.
+
+    Raises:
+        UsageError: no slides, no place for the state, or one within the other.
+    """
+    data, state = settings.data.resolve(), settings.state.resolve()
+    if not data.is_dir():
+        raise UsageError(f"{settings.data}: there is no such folder; --data says where slides are")
+    if settings.models is not None and not settings.models.is_dir():
+        raise UsageError(f"{settings.models}: there is no such folder; --models takes a folder")
+    if state.is_relative_to(data) or data.is_relative_to(state):
+        raise UsageError(
+            "--state lies within --data or around it: every key could read what others upload; "
+            "keep them apart"
+        )
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        _try_writing(state / ".written")
+    except OSError as error:
+        raise UsageError(
+            f"{settings.state}: {system_reason(error)}; --state takes a folder that "
+            "can be written to"
+        ) from None
+
+
+def _try_writing(probe: Path) -> None:
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
+def listen(settings: Settings) -> socket.socket:
+    """The socket that the server answers on.
+
+    Raises:
+        UsageError: the address is not this machine's, or the port is taken or not allowed.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(
+            (str(address[0]), settings.port), family=family, backlog=BACKLOG
+        )
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = "is taken; stop what listens there, or give another --port"
+        elif error.errno == errno.EACCES:
+            reason = "may not be used; take a --port above 1023"
+        else:
+            reason = "is no address of this machine"
+        raise UsageError(f"{settings.host} port {settings.port} {reason}") from None
+
+
+def run(server: Server, listening: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C, and stop within 30 s of it.
+
+    Raises:
+        ExtentError: a part could not be started.
+    """
+
+    def already_seen(signum: int, _: FrameType | None) -> None:
+        """uvicorn raises the signal that stopped it once more."""
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {known: signal.signal(known, already_seen) for known in signals}
+    try:
+        server.run(sockets=[listening])
+    except SystemExit:
+        raise server.lifecycle.failure or ExtentError("the server could not be started") from None
+    finally:
+        for known, handler in before.items():
+            signal.signal(known, handler)

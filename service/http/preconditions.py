@@ -1,4 +1,4 @@
-"""ETags that are version numbers, and the conditions that requests put on them."""
+"""ETags that are version numbers or digests, and the conditions that requests put on them."""
 
 import re
 
@@ -7,11 +7,11 @@ from .problems import Problem
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
-def etag(version: int) -> str:
+def etag(version: int | str) -> str:
     return f'"{version}"'
 
 
-def names(header: str | None, version: int) -> bool:
+def names(header: str | None, version: int | str) -> bool:
     """Whether If-Match or If-None-Match names this version; `*` names any that exists.
 
     Tags that a proxy made weak by compressing count as themselves. No header names nothing.
@@ -19,7 +19,7 @@ def names(header: str | None, version: int) -> bool:
     if header is None:
         return False
     if header.strip() == "*":
-        return version > 0
+        return version != 0
     return str(version) in _TAG.findall(header)
 
 

@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
             self._when_started(self)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.services.hub.close()
+        self.services.streams.close()
         await super().shutdown(sockets)
 
     def lacks_keys(self) -> bool:

@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-import uvicorn
 
-from service.app import create_app
-from service.http.server import Server
+from service.serving import Server
 from service.settings import Settings
 
 
@@ -25,11 +23,10 @@ def free_port() -> int:
 @contextmanager
 def served(settings: Settings, *, key: str | None = None) -> Iterator[httpx.Client]:
     """Serve until the block ends; a client that sends `key`, if any, with every request."""
-    port = free_port()
-    app = create_app(settings)
-    config = uvicorn.Config(app, port=port, log_level="warning", lifespan="on", ws="none")
-    server = Server(config, app.state.services)
-    thread = threading.Thread(target=server.run, daemon=True)
+    listening = socket.create_server(("127.0.0.1", 0))  # wherever the settings say
+    port = listening.getsockname()[1]
+    server = Server(settings)
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     deadline = time.monotonic() + 60
     while not server.started:

@@ -32,7 +32,6 @@ class Hub:
         self._revisions: OrderedDict[str, int] = OrderedDict()
         self._news: dict[str, deque[News]] = {}
         self._waiting: defaultdict[str, set[_Waiter]] = defaultdict(set)
-        self.closing = False  # the server ends: no stream goes on
 
     def next_revision(self, job_id: str, recorded: int) -> int:
         """A number above all that this job had; `recorded` is the one in its row."""
@@ -65,19 +64,11 @@ class Hub:
         with self._lock:
             self._news.pop(job_id, None)
 
-    def close(self) -> None:
-        """Wake all who wait, for good: the server ends, and their streams before it."""
-        with self._lock:
-            self.closing = True
-            waiting = [waiter for waiters in self._waiting.values() for waiter in waiters]
-        for waiter in waiting:
-            waiter.wake()
-
     async def wait(self, job_id: str, after_revision: int, timeout: float) -> None:
-        """Return once the job has a later revision, after `timeout` seconds, or on closing."""
+        """Return once the job has a later revision, or after `timeout` seconds."""
         waiter = _Waiter()
         with self._lock:
-            if self.closing or self._revisions.get(job_id, 0) > after_revision:
+            if self._revisions.get(job_id, 0) > after_revision:
                 return
             self._waiting[job_id].add(waiter)
         try:

@@ -2,6 +2,7 @@
 #   make demo               the main job on drawn slides: train, evaluate, predict
 #   make demo SLIDE=path    your slide, with the model that ships
 #   make test               checks and tests
+#   make viewer             the browser's part, bundled for this checkout's `extent serve`
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -13,9 +14,9 @@ IMAGE ?= extent
 ENGINE ?= $(shell docker info >/dev/null 2>&1 && echo docker build || \
     echo buildah --storage-driver vfs bud --isolation chroot --format docker)
 
-.PHONY: demo test check proofs install image clean
+.PHONY: demo test check proofs install viewer image clean
 
-install: $(VENV)/.installed
+install: $(VENV)/.installed viewer
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Extent needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
@@ -24,7 +25,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: install
+VIEWER := service/web
+VIEWER_SOURCES := $(filter-out $(VIEWER)/dist $(VIEWER)/node_modules, $(wildcard $(VIEWER)/*)) \
+	$(wildcard $(VIEWER)/src/*) hatch_build.py
+
+viewer: $(VIEWER)/dist/index.html
+
+$(VIEWER)/dist/index.html: $(VIEWER_SOURCES) | $(VENV)/.installed
+	$(BIN)/python hatch_build.py $(VIEWER)/dist
+
+demo: $(VENV)/.installed
 ifdef SLIDE
 	$(BIN)/extent predict '$(SLIDE)' --model breast-idc --out '$(OUT)' $(ARGS)
 else
@@ -48,4 +58,4 @@ image:
 	$(ENGINE) --file docker/Dockerfile --tag '$(IMAGE)' $(IMAGE_ARGS) .
 
 clean:
-	rm -rf $(VENV) demo-output dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo-output dist $(VIEWER)/dist .mypy_cache .pytest_cache .ruff_cache

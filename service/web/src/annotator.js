@@ -1,0 +1,121 @@
+// Annotorious, which draws and corrects shapes, spoken to in GeoJSON. Loaded when first needed.
+
+import { createOSDAnnotator } from "@annotorious/openseadragon";
+import { labelOf, polygonsOf } from "./outline_layer.js";
+
+const closed = (points) => [...points, points[0]];
+
+function boundsOf(points) {
+  let [minX, minY, maxX, maxY] = [Infinity, Infinity, -Infinity, -Infinity];
+  for (const [x, y] of points) {
+    [minX, minY] = [Math.min(minX, x), Math.min(minY, y)];
+    [maxX, maxY] = [Math.max(maxX, x), Math.max(maxY, y)];
+  }
+  return { minX, minY, maxX, maxY };
+}
+
+/** A feature as Annotorious has it. A plain polygon stays one: its corners are then easiest. */
+function annotationOf(feature, id) {
+  const polygons = polygonsOf(feature.geometry).map((rings) => {
+    const open = rings.map((ring) => ({ points: ring.slice(0, -1).map(([x, y]) => [x, y]) }));
+    return { rings: open, bounds: boundsOf(open[0].points) };
+  });
+  const bounds = boundsOf(polygons.flatMap(({ rings }) => rings[0].points));
+  const plain = polygons.length === 1 && polygons[0].rings.length === 1;
+  const selector = plain
+    ? { type: "POLYGON", geometry: { points: polygons[0].rings[0].points, bounds } }
+    : { type: "MULTIPOLYGON", geometry: { polygons, bounds } };
+  return { id, bodies: [labelBody(id, labelOf(feature))], target: { annotation: id, selector } };
+}
+
+const labelBody = (annotation, value) => ({
+  id: `${annotation}-label`,
+  annotation,
+  purpose: "tagging",
+  value,
+});
+
+const saidLabel = ({ bodies }) => bodies.find(({ purpose }) => purpose === "tagging")?.value;
+
+function geometryOf({ type, geometry }) {
+  if (type === "POLYGON") return { type: "Polygon", coordinates: [closed(geometry.points)] };
+  const coordinates = geometry.polygons.map(({ rings }) => rings.map(({ points }) => closed(points)));
+  return { type: "MultiPolygon", coordinates };
+}
+
+export class Annotator {
+  /**
+   * Take over the drawing on a viewer. `colour`: label -> CSS; `newLabel()`: what a new shape is;
+   * `changed()`: some shape is another now; `chosen(label or null)`: a shape was chosen.
+   */
+  constructor(viewer, features, { colour, newLabel, changed, chosen }) {
+    this.kept = new Map(features.map((feature, place) => [`outline-${place}`, feature]));
+    this.tool = createOSDAnnotator(viewer, {
+      drawingEnabled: false,
+      drawingMode: "click",
+      polygonSimplificationTolerance: 1,
+      style: (annotation) => ({
+        fill: colour(saidLabel(annotation) ?? newLabel()),
+        fillOpacity: 0.18,
+        stroke: colour(saidLabel(annotation) ?? newLabel()),
+        strokeWidth: 2,
+      }),
+    });
+    this.tool.setDrawingTool("polygon");
+    this.tool.setAnnotations([...this.kept].map(([id, feature]) => annotationOf(feature, id)));
+    this.tool.on("createAnnotation", (made) => {
+      this.relabel(made.id, newLabel());
+      changed();
+    });
+    this.tool.on("updateAnnotation", changed);
+    this.tool.on("deleteAnnotation", changed);
+    this.tool.on("selectionChanged", ([first]) => chosen(first ? saidLabel(first) : null));
+  }
+
+  draw(now) {
+    if (!now) this.tool.cancelDrawing();
+    else this.tool.cancelSelected();
+    this.tool.setDrawingEnabled(now);
+  }
+
+  relabel(id, label) {
+    const annotation = this.tool.getAnnotationById(id);
+    if (!annotation || saidLabel(annotation) === label) return;
+    this.tool.state.store.updateAnnotation({
+      ...annotation,
+      bodies: [...annotation.bodies.filter(({ purpose }) => purpose !== "tagging"), labelBody(id, label)],
+    });
+  }
+
+  get chosen() {
+    return this.tool.getSelected().map(({ id }) => id);
+  }
+
+  deleteChosen() {
+    for (const id of this.chosen) this.tool.removeAnnotation(id);
+  }
+
+  undo() {
+    this.tool.undo();
+  }
+
+  redo() {
+    this.tool.redo();
+  }
+
+  /** All shapes as GeoJSON features, with what else was known of those that were there before. */
+  get features() {
+    const { store } = this.tool.state;
+    return store.all().map((annotation) => {
+      const before = this.kept.get(annotation.id);
+      const label = saidLabel(annotation);
+      const same = before && labelOf(before) === label;
+      const properties = same ? before.properties : { objectType: "annotation", classification: { name: label } };
+      return { ...before, type: "Feature", geometry: geometryOf(annotation.target.selector), properties };
+    });
+  }
+
+  close() {
+    this.tool.destroy();
+  }
+}

@@ -1,0 +1,71 @@
+// The viewer: its parts, wired together once.
+
+import { get } from "./api.js";
+import { byId, guarded, notice } from "./dom.js";
+import { hud } from "./hud.js";
+import { JobList } from "./jobs.js";
+import { beginKeys } from "./keys.js";
+import { MapLayer } from "./map_layer.js";
+import { OutlineLayer, colourOf } from "./outline_layer.js";
+import { Outlines } from "./outlines.js";
+import { RegionLayer } from "./region_layer.js";
+import { Result } from "./result.js";
+import { begin } from "./session.js";
+import { slideFacts } from "./slide_facts.js";
+import { SlideList } from "./slides.js";
+import { Stage } from "./stage.js";
+import { StartForm } from "./start.js";
+import { address, emit, on, remember, state } from "./state.js";
+import { beginTabs, choose } from "./tabs.js";
+
+async function main() {
+  if (!(await begin())) return;
+  const stage = new Stage(byId("stage"));
+  const layers = {
+    map: new MapLayer(stage),
+    predicted: new OutlineLayer(stage, "predicted", {
+      colour: () => "#ffe45c",
+      dash: [],
+      casing: "rgb(20 20 20 / 70%)",
+    }),
+    expert: new OutlineLayer(stage, "expert", {
+      colour: colourOf,
+      dash: [9, 5],
+      casing: "rgb(255 255 255 / 85%)",
+    }),
+  };
+  hud(byId("stage"), stage);
+  slideFacts(byId("analysis"));
+  const result = new Result(byId("analysis"), stage, layers);
+  const start = new StartForm(byId("analysis"), stage, new RegionLayer(stage));
+  const jobs = new JobList(byId("analysis"));
+  const outlines = new Outlines(byId("outlines"), stage, layers.expert);
+  const slides = new SlideList(byId("slides"));
+  beginKeys(stage);
+
+  const open = async ({ slide: id, job }) => {
+    if (!(await outlines.mayLeave())) return;
+    jobs.show(null);
+    state.slide = id ? await get(`/v1/slides/${id}`) : null;
+    remember({ slide: id, job: "" });
+    document.title = state.slide ? `${state.slide.name} – Extent` : "Extent";
+    byId("slide-title").textContent = state.slide?.name ?? "";
+    byId("stage").classList.toggle("empty", !state.slide);
+    if (state.slide) await stage.open(state.slide);
+    else stage.close();
+    emit("slide", state.slide);
+    if (job) jobs.show(await get(`/v1/jobs/${job}`));
+  };
+  on("open", guarded(async (which) => {
+    await open(which);
+    if (which.slide) choose("analysis");
+  }));
+
+  const { slide, job, tab } = address();
+  beginTabs(slide ? tab : "slides");
+  byId("stage").classList.add("empty");
+  await Promise.all([slides.load(), start.load()]);
+  if (slide) await open({ slide, job });
+}
+
+main().catch((error) => notice(error.message));

@@ -1,0 +1,179 @@
+// The shown analysis: its map over the slide, the area at the slider's threshold, its files.
+
+import { get } from "./api.js";
+import { check, el, field, fill, guarded } from "./dom.js";
+import { area, fixed, percent, plural } from "./format.js";
+import { hasResult, isFinal } from "./jobs.js";
+import { isAbove } from "./palette.js";
+import { regionList } from "./regions.js";
+import { emit, on, show, state } from "./state.js";
+
+const PACE = 1200; // milliseconds between looks at a growing map
+const FILES = [
+  ["report.html", "Report"],
+  ["summary.json", "Figures (JSON)"],
+  ["extent.geojson", "Outline (GeoJSON)"],
+  ["probability.tiff", "Map (TIFF)"],
+  ["overlay.png", "Picture (PNG)"],
+];
+
+const slider = (id, value, max) => el("input", { type: "range", id, min: 0, max, step: 0.01, value });
+
+/** Area above a threshold, in mm²: stored values are counted, as the server counts them. */
+export function areaAbove({ pixel_area_mm2: pixel, counts }, threshold) {
+  return pixel * counts.reduce((sum, count, v) => sum + (isAbove(v, threshold) ? count : 0), 0);
+}
+
+export class Result {
+  constructor(element, stage, layers) {
+    Object.assign(this, { stage, layers });
+    this.areas = null;
+    this.area = el("output", { className: "figure", id: "area" }, "–");
+    this.beside = el("p", { className: "hint" });
+    this.threshold = slider("threshold", 0.5, 0.99);
+    this.opacity = slider("opacity", 0.6, 1);
+    this.said = el("output", { className: "value" });
+    this.note = el("p", { className: "hint", id: "threshold-note" });
+    this.regions = el("div");
+    this.files = el("ul", { className: "files", "aria-label": "Files of this analysis" });
+    this.box = el(
+      "section",
+      { className: "card", id: "result", "aria-label": "Result", hidden: true },
+      el("p", { className: "label" }, "Tumour area ", this.said),
+      this.area,
+      this.beside,
+      field("Threshold", this.threshold),
+      this.note,
+      field("Opacity of the map", this.opacity),
+      this.#checks(),
+      this.regions,
+      this.files,
+    );
+    element.append(this.box);
+    this.threshold.addEventListener("input", () => this.#slid());
+    this.opacity.addEventListener("input", () => this.#faded());
+    on("job", guarded((job) => this.#shown(job)));
+    on("progress", guarded((job) => this.#progressed(job)));
+    on("layers", () => this.#layers());
+    this.#faded();
+  }
+
+  #checks() {
+    const box = (layer, label, key) =>
+      check(label, true, (on_) => show(layer, on_), { "data-layer": layer, "aria-keyshortcuts": key });
+    return el(
+      "div",
+      { className: "checks", role: "group", "aria-label": "Layers" },
+      box("map", "Probability map", "m"),
+      box("predicted", "Predicted outline", "o"),
+    );
+  }
+
+  #layers() {
+    this.layers.map.shown = state.layers.map;
+    this.layers.predicted.shown = state.layers.predicted;
+    for (const each of this.box.querySelectorAll("[data-layer]")) {
+      each.checked = state.layers[each.dataset.layer];
+    }
+  }
+
+  #faded() {
+    this.layers.map.opacity = this.opacity.value;
+    this.opacity.setAttribute("aria-valuetext", percent(Number(this.opacity.value)));
+  }
+
+  #slid() {
+    state.threshold = Number(this.threshold.value);
+    this.threshold.setAttribute("aria-valuetext", fixed(state.threshold, 2));
+    this.layers.map.threshold = state.threshold;
+    emit("threshold");
+    this.#figures();
+  }
+
+  async #shown(job) {
+    clearTimeout(this.pause);
+    this.pause = null;
+    this.areas = null;
+    this.layers.map.close();
+    this.layers.predicted.features = [];
+    fill(this.regions);
+    fill(this.files);
+    this.box.hidden = !job;
+    if (!job) return;
+    this.threshold.value = job.threshold ?? 0.5;
+    this.#slid();
+    await this.#progressed(job);
+  }
+
+  async #progressed(job) {
+    if (hasResult(job)) {
+      clearTimeout(this.pause);
+      this.pause = null;
+      await this.#look(job);
+      await this.#finished(job);
+    } else if (job.state === "running" && job.done > 0) {
+      this.pause ??= setTimeout(
+        guarded(async () => {
+          await this.#look(job);
+          this.pause = null;
+        }),
+        this.areas ? PACE : 0,
+      );
+    } else if (isFinal(job)) {
+      this.box.hidden = true;
+    }
+  }
+
+  /** The map as it is now, and the area in it. */
+  async #look({ id }) {
+    const url = `/v1/jobs/${id}/map`;
+    const [map, areas] = await Promise.all([get(url), get(`/v1/jobs/${id}/areas`)]).catch((error) => {
+      if (error.status === 404 || error.status === 409) return []; // no map yet, or none any more
+      throw error;
+    });
+    if (!map || state.job?.id !== id) return;
+    if (this.layers.map.map && this.layers.map.tiles.url === `${url}_files`) this.layers.map.renew(map);
+    else this.layers.map.open(url, map);
+    this.areas = areas;
+    this.#figures();
+  }
+
+  async #finished({ id }) {
+    if (!hasResult(state.job)) return;
+    const [summary, outline] = await Promise.all([
+      get(`/v1/jobs/${id}/summary.json`),
+      get(`/v1/jobs/${id}/extent.geojson`),
+    ]);
+    if (state.job?.id !== id) return;
+    this.layers.predicted.features = outline.features ?? [];
+    fill(this.regions, regionList(this.stage, summary.regions ?? []));
+    fill(
+      this.files,
+      FILES.map(([name, words]) => {
+        const look = name.endsWith(".html") ? { target: "_blank" } : { download: name };
+        return el("li", {}, el("a", { href: `/v1/jobs/${id}/${name}`, ...look }, words));
+      }),
+    );
+    this.#figures();
+  }
+
+  #figures() {
+    const { job, threshold } = state;
+    if (!job) return;
+    const mm2 = this.areas && areaAbove(this.areas, threshold);
+    this.area.textContent = area(mm2);
+    this.said.textContent = `above ${fixed(threshold, 2)}`;
+    const tissue = job.outcome?.tissue_area_mm2;
+    const parts = [
+      tissue && mm2 !== null && `${percent(mm2 / tissue)} of ${area(tissue)} tissue`,
+      job.outcome && plural(job.outcome.regions, "region"),
+      job.state === "running" && "growing",
+    ];
+    this.beside.textContent = parts.filter(Boolean).join(" · ");
+    const differs = Math.abs(threshold - job.threshold) > 0.004;
+    this.note.textContent = differs
+      ? `Outline, regions and files keep this analysis' threshold, ${fixed(job.threshold, 2)}.`
+      : "";
+    this.note.hidden = !differs;
+  }
+}

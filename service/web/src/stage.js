@@ -1,0 +1,130 @@
+// The slide, by OpenSeadragon, and where its level-0 pixels lie on the screen.
+
+import OpenSeadragon from "openseadragon";
+import { byId, el, notice } from "./dom.js";
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+export class Stage {
+  constructor(element) {
+    const host = el("div", { className: "osd" });
+    element.append(host);
+    this.slide = null;
+    this.viewer = OpenSeadragon({
+      element: host,
+      // The canvas drawer is the same on every machine; WebGL's limits and losses are not.
+      drawer: "canvas",
+      showNavigationControl: false,
+      showNavigator: true,
+      navigatorPosition: "TOP_RIGHT",
+      navigatorSizeRatio: 0.16,
+      navigatorBackground: "#1b1e21",
+      navigatorBorderColor: "#4a5056",
+      navigatorDisplayRegionColor: "#5ec8bf",
+      animationTime: still.matches ? 0 : 0.5,
+      maxZoomPixelRatio: 4,
+      minZoomImageRatio: 0.6,
+      visibilityRatio: 0.3,
+      imageLoaderLimit: 6,
+      maxImageCacheCount: 400,
+      gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
+      gestureSettingsTouch: { dblClickToZoom: true },
+    });
+    this.viewer.addHandler("canvas-key", (event) => {
+      event.preventDefaultAction = true; // keys.js has them all
+    });
+    this.viewer.addHandler("open-failed", () => {
+      notice("This slide's pixels cannot be shown: the server did not give its tiles.");
+    });
+    this.viewer.canvas.setAttribute("aria-label", "Slide: arrow keys pan, plus and minus zoom");
+    this.viewer.canvas.setAttribute("role", "application");
+  }
+
+  /** Show a slide, {id, size_level0, bounds_level0, mpp}; resolves when its first view is there. */
+  open(slide) {
+    return new Promise((resolve) => {
+      this.slide = null;
+      this.viewer.addOnceHandler("open", () => {
+        this.slide = slide;
+        if (slide.bounds_level0) this.flyTo(slide.bounds_level0, { margin: 0.02, at: "once" });
+        resolve();
+      });
+      this.viewer.open(`/v1/slides/${slide.id}.dzi`);
+    });
+  }
+
+  close() {
+    this.slide = null;
+    this.viewer.close();
+  }
+
+  /** Screen pixels (CSS) = level-0 pixels × scale + [x, y]; null while no slide is open. */
+  get view() {
+    if (!this.slide || !this.viewer.viewport) return null;
+    const bounds = this.viewer.viewport.getBounds(true);
+    const { x: width } = this.viewer.viewport.getContainerSize();
+    const level0 = this.slide.size_level0[0]; // one viewport unit is the slide's width
+    const scale = width / (bounds.width * level0);
+    return { scale, x: -bounds.x * level0 * scale, y: -bounds.y * level0 * scale };
+  }
+
+  /** The level-0 point under a point of the page. */
+  level0At({ clientX, clientY }) {
+    const view = this.view;
+    if (!view) return null;
+    const { left, top } = this.viewer.canvas.getBoundingClientRect();
+    return [(clientX - left - view.x) / view.scale, (clientY - top - view.y) / view.scale];
+  }
+
+  /** What is on the screen, cut to the slide: [x, y, width, height] in whole level-0 pixels. */
+  get seenLevel0() {
+    const view = this.view;
+    if (!view) return null;
+    const size = this.viewer.viewport.getContainerSize();
+    const [width, height] = this.slide.size_level0;
+    const x = Math.max(0, Math.round(-view.x / view.scale));
+    const y = Math.max(0, Math.round(-view.y / view.scale));
+    const right = Math.min(width, Math.round((size.x - view.x) / view.scale));
+    const bottom = Math.min(height, Math.round((size.y - view.y) / view.scale));
+    return right > x && bottom > y ? [x, y, right - x, bottom - y] : null;
+  }
+
+  /** Bring a level-0 box into view, with a margin around it in shares of its longer side. */
+  flyTo([x, y, width, height], { margin = 0.25, at = "soon" } = {}) {
+    const unit = this.slide.size_level0[0];
+    const around = Math.max(width, height, 64) * margin;
+    const box = [x - around, y - around, width + 2 * around, height + 2 * around];
+    const seen = new OpenSeadragon.Rect(...box.map((value) => value / unit));
+    this.viewer.viewport.fitBounds(seen, at === "once");
+  }
+
+  /** Pan by shares of what is seen. */
+  pan(across, down) {
+    if (!this.slide) return;
+    const { width, height } = this.viewer.viewport.getBounds();
+    this.viewer.viewport.panBy(new OpenSeadragon.Point(across * width, down * height));
+    this.viewer.viewport.applyConstraints();
+  }
+
+  zoom(factor) {
+    if (!this.slide) return;
+    this.viewer.viewport.zoomBy(factor);
+    this.viewer.viewport.applyConstraints();
+  }
+
+  fit() {
+    if (!this.slide) return;
+    const { bounds_level0: bounds, size_level0: size } = this.slide;
+    this.flyTo(bounds ?? [0, 0, ...size], { margin: 0.02 });
+  }
+
+  /** While a shape is drawn, a double click ends it instead of zooming. */
+  drawing(now) {
+    this.viewer.gestureSettingsMouse.dblClickToZoom = !now;
+    this.viewer.gestureSettingsTouch.dblClickToZoom = !now;
+  }
+
+  focus() {
+    byId("stage").focus({ preventScroll: true });
+  }
+}

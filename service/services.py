@@ -14,6 +14,7 @@ from .outline_store import OutlineStore
 from .readers.pool import ReaderPool
 from .records.database import Records
 from .settings import Settings
+from .tiles import Tiles
 from .upload_store import UploadStore
 
 
@@ -26,6 +27,7 @@ class Services:
     keys: KeyStore
     readers: ReaderPool
     catalog: Catalog
+    tiles: Tiles
     uploads: UploadStore
     outlines: OutlineStore
     models: ModelShelf
@@ -50,6 +52,7 @@ class Services:
             keys=KeyStore(records),
             readers=readers,
             catalog=catalog,
+            tiles=Tiles(catalog, readers),
             uploads=UploadStore(settings, records, catalog),
             outlines=OutlineStore(settings, records, catalog),
             models=models,

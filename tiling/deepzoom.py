@@ -118,6 +118,6 @@ def _affordable(slide: Slide, frame: Frame, box: Box) -> None:
     steps = [f / d for f, d in zip(frame.downsample, level.downsample, strict=True)]
     if box.area * steps[0] * steps[1] > MAX_SOURCE_PIXELS:
         raise SlideError(
-            f"{slide.path.name}: has no smaller levels to show it from afar; convert it to a "
-            "pyramidal TIFF, or look at it closer"
+            f"{slide.path.name}: it has no smaller levels to show it from afar; convert it to "
+            "a pyramidal TIFF, or look at it closer"
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from annotations.errors import SlideError
 
+from .names import unreadable
 from .protocol import Message
 from .reader import Reader, ReaderEnded, ReaderHung
 from .slide_ref import OwnFiles, SlideRef
@@ -19,9 +20,9 @@ STRIKES = 3  # deaths within STRIKE_SECONDS after which a slide is left alone fo
 STRIKE_SECONDS = 60.0
 UNREADABLE_SECONDS = 10.0  # for so long an answer that a slide cannot be opened stands
 DIED = "its decoder failed; the file may be damaged"
-HUNG = "took too long to decode; the file may be damaged"
+HUNG = "it takes too long to decode; the file may be damaged"
 GONE = "its file was changed or taken away"
-LEFT_ALONE = "stopped its readers several times; it is left alone for a minute"
+LEFT_ALONE = "it stopped its readers several times; it is left alone for a minute"
 
 
 @dataclass(eq=False)
@@ -112,7 +113,7 @@ class Crew:
             self._lost(work, end)
             return False
         except asyncio.CancelledError:
-            work.fail(SlideError(GONE))
+            work.fail(unreadable(GONE))
             raise
         return True
 
@@ -131,10 +132,10 @@ class Crew:
                 self._waiting.appendleft(work)
                 return
         if work is not None:
-            work.fail(SlideError(HUNG if isinstance(end, ReaderHung) else DIED))
+            work.fail(unreadable(HUNG if isinstance(end, ReaderHung) else DIED))
         now = time.monotonic()
         self._strikes.append(now)
         if len(self._strikes) == STRIKES and now - self._strikes[0] < STRIKE_SECONDS:
-            self._refusal = (LEFT_ALONE, now + STRIKE_SECONDS)
+            self._refusal = (str(unreadable(LEFT_ALONE)), now + STRIKE_SECONDS)
             self._strikes.clear()
-            self.fail_all(SlideError(LEFT_ALONE))
+            self.fail_all(unreadable(LEFT_ALONE))

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from annotations.errors import SlideError
+
 THE_SLIDE = "the slide"
 _PATH = re.compile(r"(?<![\w.])~?(?:/[^\s/:;,'\"]+)+/?")
 
@@ -15,6 +17,11 @@ def scrubbed(text: str, path: Path) -> str:
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", THE_SLIDE, text)
     text = text.replace(str(whole.parent), "a folder") if whole.parent != Path("/") else text
     return _PATH.sub("a file", text)
+
+
+def unreadable(reason: str) -> SlideError:
+    """The error that a client of the server is told."""
+    return SlideError(f"The slide cannot be read: {reason}")
 
 
 def said(error: BaseException, path: Path) -> str:

@@ -21,7 +21,7 @@ from tiling.slide_files import may_name_other_files
 from ..http.problems import Problem
 from . import jail
 from .crew import GONE, Crew, Work
-from .names import said
+from .names import said, unreadable
 from .protocol import Message
 from .reader import Reader, ReaderEnded, ReaderHung
 from .slide_ref import SlideRef, own_files
@@ -53,7 +53,7 @@ class _Member:
 class ReaderPool:
     """At most `most` reader processes, each with `patience` seconds for an answer.
 
-    All methods but `supports` run in one event loop.
+    All methods run in one event loop, but `supports` and `forget`.
     """
 
     def __init__(self, most: int, *, patience: float = 30.0) -> None:
@@ -64,17 +64,17 @@ class ReaderPool:
         self._starving: deque[Crew] = deque()
         self._spare: asyncio.Task[Reader] | None = None
         self._asking = 0
-        self._open = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # while open
         self.jailed = jail.available()
 
     async def start(self) -> None:
         """Warm up the first process."""
-        self._open = True
+        self._loop = asyncio.get_running_loop()
         self._warm_up()
 
     async def close(self) -> None:
         """End all processes."""
-        self._open = False
+        self._loop = None
         tasks = [self._leave(member) for member in list(self._members)]
         await asyncio.gather(*filter(None, tasks), return_exceptions=True)
         if self._spare is not None:
@@ -118,10 +118,14 @@ class ReaderPool:
         return (await self._ask(await self._crew(ref), request)).body
 
     def forget(self, slide_id: str) -> None:
-        """Let go of a slide's files: they were changed, or are about to be deleted."""
+        """Let go of a slide's files: they changed, or are to be deleted. From any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._forget, slide_id)
+
+    def _forget(self, slide_id: str) -> None:
         for key in [key for key in self._crews if key[0] == slide_id]:
             crew = self._crews.pop(key)
-            crew.fail_all(SlideError(GONE))
+            crew.fail_all(unreadable(GONE))
             for member in [member for member in self._members if member.crew is crew]:
                 self._leave(member)
 
@@ -137,10 +141,10 @@ class ReaderPool:
         try:
             files = await asyncio.to_thread(own_files, ref.path)
         except SlideError as error:
-            raise SlideError(said(error, ref.path)) from None
+            raise unreadable(said(error, ref.path)) from None
         crew = self._crews.get(key)
         if crew is None or crew.ref != ref or crew.files != files:
-            self.forget(ref.id)
+            self._forget(ref.id)
             crew = self._crews[key] = Crew(ref, files, now)
             self._forget_oldest()
         return crew
@@ -168,7 +172,7 @@ class ReaderPool:
 
     def _staff(self, crew: Crew) -> None:
         """Give a crew another reader when it needs one and there is room."""
-        if not (crew.waiting and self._open):
+        if not (crew.waiting and self._loop):
             return
         enough = crew.readers >= self._cores or crew.waiting <= QUEUE_OF_A_READER * crew.readers
         if crew.readers and enough:
@@ -230,7 +234,7 @@ class ReaderPool:
         return bool(self._starving) and (served >= TURN or crew.readers > 1 or not crew.waiting)
 
     def _warm_up(self) -> None:
-        if self._spare is None and self._open:
+        if self._spare is None and self._loop is not None:
             self._spare = asyncio.create_task(Reader.start())
 
     async def _warm_reader(self) -> Reader:

@@ -28,10 +28,10 @@ NICENESS = 3  # below the server's own process, above jobs
 MEMORY_BYTES = 3 << 30  # of address space: three times what the largest flat image takes
 MAX_OPEN_FILES = 512
 NOT_JAILED = (
-    "is of a format that can name other files, which this server does not open: its system cannot "
-    "confine a reader to one slide (Landlock, Linux 5.13 or later)"
+    "its format can name other files, and such slides are not opened here: the server's system "
+    "cannot confine a reader to one slide (that takes Landlock: Linux 5.13 or later)"
 )
-TOO_LARGE = "needs more memory to be read than there is for a slide; is it a whole-slide file?"
+TOO_LARGE = "it needs more memory to be read than there is for a slide; is it a whole-slide file?"
 
 
 class Reader:
@@ -56,7 +56,7 @@ class Reader:
         except MemoryError:
             return Message({"error": TOO_LARGE})
         except Exception as error:  # decoders raise what they like at broken files
-            return Message({"error": f"cannot be read: {type(error).__name__}"})
+            return Message({"error": f"its decoder gave up ({type(error).__name__})"})
 
     def _open(self, request: Message) -> Message:
         header = request.header
@@ -80,7 +80,7 @@ class Reader:
 
     def _opened(self) -> tuple[Slide, DeepZoom]:
         if self._slide is None or self._zoom is None:
-            raise SlideError("is not open")
+            raise SlideError("it is not open")
         return self._slide, self._zoom
 
 

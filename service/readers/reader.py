@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from annotations.errors import SlideError
-
+from .names import unreadable
 from .protocol import Message, ProtocolError, receive
 from .slide_ref import OwnFiles
 
@@ -108,7 +107,7 @@ class Reader:
         """
         reply = await self._exchange(Message(header), within)
         if "error" in reply.header:
-            raise SlideError(str(reply.header["error"]))
+            raise unreadable(str(reply.header["error"]))
         return reply
 
     async def _exchange(self, request: Message | None, within: float) -> Message:

@@ -46,7 +46,7 @@ def own_files(path: Path) -> OwnFiles:
             raise SlideError(f"it is made of more than {MOST_FILES:,} files")
         stats = [file.stat() for file in files]
     except OSError as error:
-        raise SlideError("cannot be opened") from error
+        raise SlideError("it cannot be opened") from error
     listed = [home] if place.is_dir() or place.suffix.lower() == ".dcm" else []
     newest = max((stat.st_mtime_ns for stat in stats), default=0)
     stamp = f"{len(stats)}-{sum(stat.st_size for stat in stats):x}-{newest:x}"

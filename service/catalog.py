@@ -114,7 +114,35 @@ class Catalog:
 
     def ref(self, record: SlideRecord) -> SlideRef:
         """What a reader needs to know of a slide; errors as of `path`."""
-        return SlideRef(record.id, self.path(record), None)
+        return SlideRef(record.id, self.path(record))
+
+    async def facts_of_file(self, path: Path) -> dict[str, Any]:
+        """What a reader says of a file that is no slide yet.
+
+        Raises:
+            SlideError: it cannot be read; the text names no file.
+            Problem: 503; too much is asked of the readers.
+        """
+        ref = SlideRef(new_id(), path)
+        try:
+            return await self._readers.facts(ref)
+        finally:
+            self._readers.forget(ref.id)
+
+    def forget(self, slide_id: str) -> None:
+        """Let go of the files of a slide that was deleted."""
+        self._readers.forget(slide_id)
+
+    def stamp(self, kind: str, path: str) -> str:
+        """What changes when the slide's files do; see `FoundSlide`.
+
+        Raises:
+            Problem: 410; they are not there any more.
+        """
+        try:
+            return self._folders[kind].stamp(path)
+        except (OSError, SlideError):
+            raise Problem(410, GONE) from None
 
     async def examined(self, record: SlideRecord) -> SlideRecord:
         """The slide with `facts`, or with `unusable` and the reason, of its file as it is now.
@@ -123,7 +151,7 @@ class Catalog:
             Problem: 410; its file is not there any more.
             RecordsError: the database is away.
         """
-        stamp = await asyncio.to_thread(self._stamp, record)
+        stamp = await asyncio.to_thread(self.stamp, record.kind, record.path)
         if record.facts_of == stamp:
             return record
         known: dict[str, Any] = {"facts_of": stamp, "facts": None, "unusable": None}
@@ -151,12 +179,6 @@ class Catalog:
     def _files(self, record: SlideRecord) -> tuple[Path, tuple[Path, ...]]:
         try:
             return self._folders[record.kind].files(record.path)
-        except (OSError, SlideError):
-            raise Problem(410, GONE) from None
-
-    def _stamp(self, record: SlideRecord) -> str:
-        try:
-            return self._folders[record.kind].stamp(record.path)
         except (OSError, SlideError):
             raise Problem(410, GONE) from None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from annotations.errors import ExtentError
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def reason_of(error: Exception, log: Path) -> str:
@@ -32,7 +32,7 @@ def reason_of(error: Exception, log: Path) -> str:
 
 def system_reason(error: OSError) -> str:
     """One line on what the system refused."""
-    if error.errno in _DISK_FULL:
+    if error.errno in DISK_FULL:
         return "the disk is full. What is finished stays; free some space and run again."
     if not error.strerror:
         return " ".join(str(error).split()) or type(error).__name__

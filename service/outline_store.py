@@ -1,5 +1,6 @@
 """Outlines of slides, in versions: each group has its own of every slide."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -67,6 +68,18 @@ class OutlineStore:
         query = _of(principal.group, slide_id).options(defer(OutlineVersion.content))
         with self._records.read() as session:
             return list(session.scalars(query.order_by(OutlineVersion.version.desc())))
+
+    def versions(self, principal: Principal, slide_ids: Sequence[str]) -> dict[str, int]:
+        """The number of the last version of each of these slides that has one.
+
+        Raises:
+            RecordsError: the database is away.
+        """
+        slide = OutlineVersion.slide_id
+        query = sa.select(slide, sa.func.max(OutlineVersion.version)).group_by(slide)
+        query = query.where(OutlineVersion.group == principal.group, slide.in_(slide_ids))
+        with self._records.read() as session:
+            return {row[0]: row[1] for row in session.execute(query)}
 
     def read(self, body: bytes, plane: SlidePlane, origin: Origin) -> Reading:
         """What a document of any known format holds.

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiling.images import FLAT_SUFFIXES
-from tiling.slide_files import COMPANIONS_BESIDE, slide_files
+from tiling.slide_files import COMPANIONS_BESIDE, SEVERAL_FILES, slide_files
 
 from .inputs import SLIDE_SUFFIXES
 
-SEVERAL_FILES = COMPANIONS_BESIDE | {".mrxs"}  # beside DICOM, which is a folder
 MOST_PATH_BYTES = 2000  # an index of PostgreSQL takes no longer entries
 DICOM = ".dcm"
 HERE = "."

@@ -21,6 +21,7 @@ from annotations.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+TITLES = {460: "Checksum Mismatch"}  # what tus adds to the statuses of HTTP
 
 STATUS: Mapping[type[ExtentError], HTTPStatus] = {
     OutlineError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -41,7 +42,7 @@ class Problem(Exception):  # noqa: N818  (RFC 9457 calls it that)
         self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(detail)
-        self.status = HTTPStatus(status)
+        self.status = int(status)
         self.detail = detail
         self.headers = dict(headers or {})
 
@@ -49,8 +50,8 @@ class Problem(Exception):  # noqa: N818  (RFC 9457 calls it that)
     def document(self) -> dict[str, object]:
         return {
             "type": "about:blank",
-            "title": self.status.phrase,
-            "status": int(self.status),
+            "title": TITLES.get(self.status) or HTTPStatus(self.status).phrase,
+            "status": self.status,
             "detail": self.detail,
         }
 

@@ -46,25 +46,27 @@ function geometryOf({ type, geometry }) {
 export class Annotator {
   /**
    * Take over the drawing on a viewer. `colour`: label -> CSS; `newLabel()`: what a new shape is;
-   * `changed()`: some shape is another now; `chosen(label or null)`: a shape was chosen.
+   * `drawn()`: a shape was finished; `changed()`: some shape is another now; `chosen(label or
+   * null)`: a shape was chosen, or none.
    */
-  constructor(viewer, features, { colour, newLabel, changed, chosen }) {
+  constructor(viewer, features, { colour, newLabel, drawn, changed, chosen }) {
     this.kept = new Map(features.map((feature, place) => [`outline-${place}`, feature]));
     this.tool = createOSDAnnotator(viewer, {
       drawingEnabled: false,
       drawingMode: "click",
       polygonSimplificationTolerance: 1,
-      style: (annotation) => ({
-        fill: colour(saidLabel(annotation) ?? newLabel()),
-        fillOpacity: 0.18,
-        stroke: colour(saidLabel(annotation) ?? newLabel()),
-        strokeWidth: 2,
-      }),
+      style: (annotation, { selected } = {}) => {
+        if (selected) return undefined; // would be an inline style; the style sheet has this one
+        const own = colour(saidLabel(annotation) ?? newLabel());
+        return { fill: own, fillOpacity: 0.18, stroke: own, strokeWidth: 2 };
+      },
     });
+    viewer.forceRedraw(); // only then does it learn where the slide lies
     this.tool.setDrawingTool("polygon");
     this.tool.setAnnotations([...this.kept].map(([id, feature]) => annotationOf(feature, id)));
     this.tool.on("createAnnotation", (made) => {
       this.relabel(made.id, newLabel());
+      drawn();
       changed();
     });
     this.tool.on("updateAnnotation", changed);
@@ -73,8 +75,8 @@ export class Annotator {
   }
 
   draw(now) {
-    if (!now) this.tool.cancelDrawing();
-    else this.tool.cancelSelected();
+    if (now) this.tool.cancelSelected();
+    else this.tool.cancelDrawing();
     this.tool.setDrawingEnabled(now);
   }
 

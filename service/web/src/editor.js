@@ -16,14 +16,14 @@ export class Editor {
     this.label = el("input", { id: "label", value: "tumour", maxLength: 200, autocomplete: "off" });
     this.label.setAttribute("list", "labels");
     this.known = el("datalist", { id: "labels" });
-    this.label.addEventListener("input", () => this.#relabel());
+    this.label.addEventListener("change", () => this.#relabel());
     this.drawButton = button("Draw", () => this.draw(!this.drawing), {
       className: "toggle",
       "aria-pressed": "false",
       "aria-keyshortcuts": "d",
     });
     this.deleteButton = button("Delete", () => this.#delete(), { disabled: true });
-    this.saveButton = button("Save", () => save(this.annotator.features), { className: "main", id: "save" });
+    this.saveButton = button("Save as a new version", () => save(this.annotator.features), { className: "main", id: "save" });
     this.areas = el("p", { className: "hint", id: "edited-areas", "aria-live": "polite" });
     this.box = el(
       "section",
@@ -62,6 +62,7 @@ export class Editor {
     this.annotator = new Annotator(this.stage.viewer, features, {
       colour: (label) => colours.get(label) ?? "#e25555",
       newLabel: () => this.label.value.trim() || "tumour",
+      drawn: () => this.draw(false), // it stays chosen: its label and corners can be set right
       changed: () => this.#changed(),
       chosen: (label) => {
         this.deleteButton.disabled = label === null;
@@ -118,6 +119,6 @@ export class Editor {
     const measured = areasByLabel(this.annotator.features, state.slide.mpp);
     const parts = Object.entries(measured).map(([label, mm2]) => `${label} ${area(mm2)}`);
     this.areas.textContent = parts.length ? parts.join(" · ") : "Nothing is outlined yet.";
-    this.saveButton.textContent = this.dirty ? "Save as a new version" : "Save";
+    this.saveButton.disabled = !this.dirty;
   }
 }

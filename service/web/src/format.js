@@ -17,6 +17,7 @@ export function micrometres(um) {
 
 export const millimetres = (mm) => micrometres(mm * 1000);
 export const fixed = (value, digits) => number(digits, digits).format(value);
+export const resolution = (mpp) => number(4).format(mpp);
 export const percent = (share) => `${number(share < 0.1 ? 1 : 0).format(share * 100)} %`;
 export const pixels = ([width, height]) => `${whole.format(width)} × ${whole.format(height)} px`;
 

@@ -41,6 +41,7 @@ export class JobList {
       const page = await get(query("/v1/jobs", { slide: state.slide.id, limit: 50 }));
       for (const job of page.items) this.jobs.set(job.id, job);
     }
+    emit("jobs", this.jobs.size);
     this.#render();
   }
 

@@ -1,7 +1,7 @@
 // What is known of the open slide.
 
 import { el, fill } from "./dom.js";
-import { bytes, fixed, pixels } from "./format.js";
+import { bytes, pixels, resolution } from "./format.js";
 import { on } from "./state.js";
 
 const row = (name, value) => [el("dt", {}, name), el("dd", {}, value)];
@@ -17,7 +17,7 @@ export function slideFacts(element) {
       line.textContent = "Open a slide first, from the page “Slides”.";
       return;
     }
-    const mpp = slide.mpp ? `${slide.mpp.map((value) => fixed(value, 3)).join(" × ")} µm/px` : null;
+    const mpp = slide.mpp && `${[...new Set(slide.mpp.map(resolution))].join(" × ")} µm/px`;
     line.textContent = [pixels(slide.size_level0), mpp ?? "resolution unknown"].join(" · ");
     fill(
       table,

@@ -123,5 +123,6 @@ function picture({ id, usable }) {
     loading: "lazy",
     decoding: "async",
     src: `/v1/slides/${id}/thumbnail?side=128`,
+    onerror: ({ target }) => target.replaceWith(el("span", { className: "thumb" })),
   });
 }

@@ -3,6 +3,11 @@
 import OpenSeadragon from "openseadragon";
 import { byId, el, notice } from "./dom.js";
 
+// OpenSeadragon adds a style sheet to the page unless it finds it there. The page's policy forbids
+// that, and its rule hides the focus: this empty element, which is no style sheet, keeps it away.
+const standIn = document.createElementNS("", "style");
+standIn.setAttribute("data-openseadragon-mobile-css", "");
+
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Stage {
@@ -10,6 +15,7 @@ export class Stage {
     const host = el("div", { className: "osd" });
     element.append(host);
     this.slide = null;
+    document.head.append(standIn);
     this.viewer = OpenSeadragon({
       element: host,
       // The canvas drawer is the same on every machine; WebGL's limits and losses are not.
@@ -17,10 +23,12 @@ export class Stage {
       showNavigationControl: false,
       showNavigator: true,
       navigatorPosition: "TOP_RIGHT",
-      navigatorSizeRatio: 0.16,
-      navigatorBackground: "#1b1e21",
+      navigatorSizeRatio: 0.15,
+      navigatorAutoFade: false,
+      navigatorOpacity: 1,
+      navigatorBackground: "#202327",
       navigatorBorderColor: "#4a5056",
-      navigatorDisplayRegionColor: "#5ec8bf",
+      navigatorDisplayRegionColor: "#12857c",
       animationTime: still.matches ? 0 : 0.5,
       maxZoomPixelRatio: 4,
       minZoomImageRatio: 0.6,

@@ -2,7 +2,7 @@
 
 import { get, request } from "./api.js";
 import { announce, button, el, field, fill, guarded } from "./dom.js";
-import { fixed, pixels } from "./format.js";
+import { fixed, pixels, resolution } from "./format.js";
 import { emit, mayWrite, on, state } from "./state.js";
 
 export class StartForm {
@@ -40,15 +40,17 @@ export class StartForm {
     this.details = el("details", { className: "card" }, el("summary", {}, "New analysis"), this.form);
     element.append(this.details);
     on("slide", () => this.#slideOpened());
+    on("jobs", (count) => {
+      this.details.open = Boolean(state.slide) && count === 0;
+    });
   }
 
   /** The models that the server has. */
   async load() {
-    const answer = await get("/v1/models");
-    this.models = (answer.items ?? answer).filter(({ usable }) => usable !== false);
+    this.models = (await get("/v1/models")).filter(({ usable }) => usable);
     fill(
       this.model,
-      this.models.map(({ name, mpp }) => el("option", { value: name }, `${name} (${mpp} µm/px)`)),
+      this.models.map(({ name, mpp }) => el("option", { value: name }, `${name} (${resolution(mpp)} µm/px)`)),
     );
     this.#modelChosen();
   }
@@ -60,10 +62,9 @@ export class StartForm {
       this.about.textContent = "This server has no model.";
       return;
     }
-    this.threshold.value = fixed(model.threshold ?? 0.5, 2);
-    const finds = `Finds ${model.foreground ?? "tumour"} at ${model.mpp} µm/px.`;
-    const use = model.card?.intended_use ?? model.card?.["intended use"];
-    this.about.textContent = typeof use === "string" && use ? `${finds} ${use}` : finds;
+    this.threshold.value = fixed(model.threshold, 2);
+    const finds = `Finds ${model.foreground} at ${resolution(model.mpp)} µm/px.`;
+    this.about.textContent = `${finds} ${model.card.intended_use}`;
   }
 
   #slideOpened() {

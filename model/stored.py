@@ -8,6 +8,7 @@ from typing import Self
 from annotations.errors import ResultError
 from tiling.frame import Frame, Pair
 from tiling.maps import StoredMap
+from tiling.tile_file import CACHE_BYTES
 
 MAP_FILE = "probability.tiff"
 SUMMARY_FILE = "summary.json"
@@ -52,13 +53,13 @@ class StoredResult:
                 f"{path}: not a summary of a result ({error!r}); predict the slide again"
             ) from error
 
-    def open_map(self) -> StoredMap:
-        """The map of the foreground class; close it after use.
+    def open_map(self, cache_bytes: int = CACHE_BYTES) -> StoredMap:
+        """The map of the foreground class, keeping so much of it in memory; close it after use.
 
         Raises:
             ResultError: missing, broken, or of another size than the summary says.
         """
-        stored = StoredMap(self.folder / MAP_FILE)
+        stored = StoredMap(self.folder / MAP_FILE, cache_bytes)
         if stored.size != (self.frame.width, self.frame.height):
             stored.close()
             raise ResultError(

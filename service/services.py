@@ -9,6 +9,7 @@ from .http.metrics import Metrics
 from .jobs.hub import Hub
 from .jobs.runner import Runner
 from .jobs.store import JobStore
+from .map_tiles import MapTiles
 from .model_shelf import ModelShelf
 from .outline_store import OutlineStore
 from .readers.pool import ReaderPool
@@ -33,6 +34,7 @@ class Services:
     models: ModelShelf
     hub: Hub
     jobs: JobStore
+    maps: MapTiles
     runner: Runner
     metrics: Metrics
     streams: EventStreams
@@ -58,6 +60,7 @@ class Services:
             models=models,
             hub=hub,
             jobs=jobs,
+            maps=MapTiles(jobs),
             runner=Runner(settings, records, jobs, hub, catalog, models),
             metrics=Metrics(),
             streams=EventStreams(settings.limits.event_streams),

@@ -8,10 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from tiling.canvas import Canvas
+from tiling.canvas_view import CanvasFacts, CanvasView
 from tiling.deepzoom import DeepZoom
-from tiling.frame import Frame
+from tiling.frame import Box, Frame
 from tiling.images import png_bytes
-from tiling.map_zoom import StoredSource, map_tile, value_counts
+from tiling.map_zoom import CanvasSource, MapSource, StoredSource, map_tile
 from tiling.maps import StoredMap
 from tiling.pyramid import halved, write_pyramid
 
@@ -32,7 +34,7 @@ def stored(folder: Path, values: Map) -> Iterator[StoredSource]:
         yield StoredSource(opened)
 
 
-def put_together(source: StoredSource, level: int) -> Map:
+def put_together(source: MapSource, level: int) -> Map:
     columns, rows = DeepZoom(*source.size).tiles(level)
     lines = []
     for row in range(rows):
@@ -61,8 +63,29 @@ def test_there_are_no_tiles_elsewhere(tmp_path: Path, place: tuple[int, int, int
 def test_values_are_counted_over_the_whole_map(tmp_path: Path) -> None:
     values = some_map(2100, 2300)
     with stored(tmp_path, values) as source:
-        counts = value_counts(source)
+        counts = source.counts()
     np.testing.assert_array_equal(counts, np.bincount(values.reshape(-1), minlength=256))
+
+
+def test_a_canvas_shows_what_is_filled_of_it(tmp_path: Path) -> None:
+    values = some_map(1300, 700)
+    values[:, 600:] = 0
+    frame = Frame((0.0, 0.0), (16.0, 16.0), (4.0, 4.0), 1300, 700)
+    CanvasFacts(frame, ("background", "tumour"), foreground=1).save(tmp_path)
+    with Canvas.open(tmp_path, key="", planes=2, width=1300, height=700) as canvas:
+        canvas.write(Box(0, 0, 600, 700), np.stack([255 - values, values])[:, :, :600])
+        canvas.flush()
+        view = CanvasView.open(tmp_path)
+        assert view is not None
+        with view:
+            source = CanvasSource(view)
+            levels = DeepZoom(*source.size).levels
+            np.testing.assert_array_equal(put_together(source, levels - 1), values)
+            half = put_together(source, levels - 2)
+            np.testing.assert_array_equal(half, halved(values))
+            assert put_together(source, 0).shape == (1, 1)
+            counted = np.bincount(values.reshape(-1), minlength=256)
+            np.testing.assert_array_equal(source.counts(), counted)
 
 
 def test_a_png_keeps_every_value() -> None:

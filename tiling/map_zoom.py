@@ -5,12 +5,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .canvas_view import CanvasView
 from .deepzoom import DeepZoom
 from .frame import Box
 from .maps import StoredMap
 from .pyramid import halved
 
 BLOCK = 2048  # pixels of the map, counted at a time
+Counts = NDArray[np.int64]  # [256]
 Values = NDArray[np.uint8]  # [height, width], 255 = probability 1
 
 
@@ -22,6 +24,10 @@ class MapSource(Protocol):
 
     def read(self, box: Box, halvings: int) -> Values:
         """The values of a box, in the pixels of the map `halvings` times halved (rounding up)."""
+        ...
+
+    def counts(self) -> Counts:
+        """How many pixels have each value, without having all of them in memory."""
         ...
 
 
@@ -49,13 +55,30 @@ class StoredSource:
             values = halved(values)
         return values[box.y : box.bottom, box.x : box.right]
 
+    def counts(self) -> Counts:
+        counts = np.zeros(256, np.int64)
+        width, height = self.size
+        for y in range(0, height, BLOCK):
+            for x in range(0, width, BLOCK):
+                box = Box(x, y, BLOCK, BLOCK).intersection(Box(0, 0, width, height))
+                counts += np.bincount(self._stored.read(box).reshape(-1), minlength=256)
+        return counts
 
-def value_counts(source: MapSource) -> NDArray[np.int64]:
-    """How many pixels of a map have each value, int64 [256]; the map is read in blocks."""
-    counts = np.zeros(256, np.int64)
-    width, height = source.size
-    for y in range(0, height, BLOCK):
-        for x in range(0, width, BLOCK):
-            box = Box(x, y, BLOCK, BLOCK).intersection(Box(0, 0, width, height))
-            counts += np.bincount(source.read(box, 0).reshape(-1), minlength=256)
-    return counts
+
+class CanvasSource:
+    """The foreground of a canvas as a source, as far as it has been filled."""
+
+    def __init__(self, view: CanvasView) -> None:
+        self._view = view
+        self.size = view.frame.width, view.frame.height
+
+    def read(self, box: Box, halvings: int) -> Values:
+        """Means of at most 16 values under each; exact without halvings. Raises OSError."""
+        step = 1 << halvings
+        place = Box(box.x * step, box.y * step, box.width * step, box.height * step)
+        inner = place.intersection(self._view.frame.box)
+        return self._view.read(self._view.foreground, inner, step)
+
+    def counts(self) -> Counts:
+        """Raises OSError."""
+        return self._view.counts(self._view.foreground)

@@ -35,8 +35,8 @@ async def submit_job(
     idempotency_key: Annotated[
         str | None,
         Header(
-            pattern=r"^[\x21-\x7e]{1,255}$",
             description="The same key with the same request gives the same job.",
+            examples=["batch-7/slide-1"],
         ),
     ] = None,
 ) -> JobAnswer:

@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 from tiling.rawplanes import disk_errors
 
 from ..engine.attempt import RESULT, AttemptEnd
+from ..engine.training_files import MODEL
 from ..records.database import now
 from ..records.tables import Job, TrainedModel
 from ..settings import Settings
-
-MODEL = "model.safetensors"  # in a training's result
 
 
 def finished(session: Session, settings: Settings, job: Job, end: AttemptEnd) -> None:

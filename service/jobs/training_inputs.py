@@ -22,8 +22,8 @@ def lay_out(
     """Write a training's outlines into its folder, for every attempt anew.
 
     `job.request["cases"]` are {"slide", "version", "patient", "mpp"}. Returns what
-    `Attempt.request` and `Attempt.sees` shall be: the cases with `slide_path` and `outlines_path`
-    in place of ids, and all that these name.
+    `Attempt.request` and `Attempt.sees` shall be: the cases with `slide_path` and `outlines_path`,
+    and all that these name.
 
     Raises:
         SlideError: a slide or its outlines are gone. ResultError: the disk is full.
@@ -52,6 +52,7 @@ def lay_out(
             sees += own
             cases.append(
                 {
+                    "slide": case["slide"],
                     "slide_path": str(path),
                     "outlines_path": str(outlines),
                     "patient": case["patient"],

@@ -25,9 +25,11 @@ class Hub:
     """The newest revision of each job, and those who wait for one. For any number of threads.
 
     All revisions of jobs are numbered here, because progress is told sooner than it is recorded.
+    `work` is set when there is something for the runner to do.
     """
 
     def __init__(self) -> None:
+        self.work = threading.Event()
         self._lock = threading.Lock()
         self._revisions: OrderedDict[str, int] = OrderedDict()
         self._news: dict[str, deque[News]] = {}

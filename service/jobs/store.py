@@ -40,6 +40,7 @@ class JobStore:
         job, made = accepted(self._settings, self._records, principal, submission)
         if made:
             self._hub.announce(job.id, job.revision)
+            self._hub.work.set()
         return self._fresh(job), made
 
     def get(self, principal: Principal, job_id: str, kind: str | None = None) -> Job:
@@ -54,9 +55,10 @@ class JobStore:
 
     def updates(self, principal: Principal, job_id: str, after_revision: int) -> list[Job]:
         """The job as it was at each revision later than this one that is still known, oldest
-        first; the last is as it is now. Empty when there is no later one.
+        first; the last is as it is now. Empty when that one is the newest.
 
-        Errors as of `get`.
+        A revision that is yet to come was told by an earlier server that did not live to record
+        it: then the job as it is now. Errors as of `get`.
         """
         job = self.get(principal, job_id)
         earlier = [
@@ -64,7 +66,7 @@ class JobStore:
             for news in self._hub.news(job_id, after_revision)
             if news.revision < job.revision and news.attempt == job.attempt
         ]
-        return [*earlier, job] if job.revision > after_revision else []
+        return [*earlier, job] if job.revision != after_revision else []
 
     def page(
         self,

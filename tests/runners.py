@@ -68,7 +68,8 @@ class Bench:
         reached = until or (lambda job: job.state in FINAL)
         owner = replace(LOCAL, group=job.group)
         while not reached(found := self.job(job, who=owner)):
-            assert time.monotonic() < deadline, (found.state, found.attempt, found.reason)
+            said = (found.state, found.phase, found.attempt, found.reason)
+            assert time.monotonic() < deadline and (until is None or found.state not in FINAL), said
             time.sleep(0.02)
         return found
 

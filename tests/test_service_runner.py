@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -281,7 +280,6 @@ def test_a_killed_worker_costs_nothing_but_an_attempt(server: Bench, settings: S
         text=True,
         check=True,
     ).stdout.split()
-    threading.Timer(0.0, lambda: [os.kill(int(child), signal.SIGKILL) for child in children])
     for child in children:
         os.kill(int(child), signal.SIGKILL)
     job = server.wait(job, until=lambda job: job.attempt == 2 and job.phase == "canvas")

@@ -26,7 +26,7 @@ log = logging.getLogger("extent.runner")
 SECONDS_BETWEEN_TURNS = 1.0
 SECONDS_TO_STOP = 12.0  # for attempts under way
 SECONDS_TO_CLOSE = 8.0  # for the workers
-SECONDS_FOR_ANOTHER = 10.0  # server to end
+SECONDS_FOR_ANOTHER = 5.0  # server to end
 
 STOPPED = "The server does not run jobs now."
 BUSY = "--state: another server works in this folder; stop that first, or give another --state"

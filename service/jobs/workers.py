@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -170,8 +170,10 @@ class Workers:
         self._listener.changed()
 
     def _received(self, event: tuple[float, Any]) -> None:
-        with suppress(TypeError):  # not ours
-            self._listener.heard(Progress(**event[1]))
+        with suppress(KeyError, TypeError):  # not ours
+            message = event[1]  # the fields of Progress, and Dask's own
+            named = {field.name: message[field.name] for field in fields(Progress)}
+            self._listener.heard(Progress(**named))
 
     def _done(self, key: str, future: "Future") -> None:
         with self._lock:

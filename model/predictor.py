@@ -1,18 +1,22 @@
 """Patches in, probabilities out: numpy at the door, OpenVINO or torch behind it."""
 
+import sys
 import warnings
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 import torch
 
 from annotations.errors import UsageError
 
 from .checkpoint import Checkpoint
 from .network import Probabilities
+
+# Else OpenVINO reports to its makers that it was used; without that module it has a silent one
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+import openvino  # noqa: E402
 
 Patches = npt.NDArray[np.uint8]  # [N, H, W, 3]
 Maps = npt.NDArray[np.float32]  # [N, classes, H / output stride, W / output stride]
@@ -46,8 +50,15 @@ class Predictor(Protocol):
 class OpenVinoPredictor:
     """Runs a network on the CPU through OpenVINO."""
 
-    def __init__(self, module: Probabilities, side: int, precision: str, threads: int) -> None:
-        core = openvino.Core()
+    def __init__(self, compiled: openvino.CompiledModel, precision: str) -> None:
+        """Use `of` or `compiled_before`."""
+        self._compiled = compiled
+        self._request = compiled.create_infer_request()
+        self.describe = f"openvino {openvino.__version__.split('-')[0]} cpu {precision}"
+
+    @classmethod
+    def of(cls, module: Probabilities, side: int, precision: str, threads: int) -> Self:
+        """Compile a network for patches of `side` pixels: that takes seconds."""
         example = torch.zeros((1, side, side, 3), dtype=torch.uint8)
         with torch.no_grad(), warnings.catch_warnings():
             # OpenVINO traces; torch would rather have its slower export used
@@ -55,14 +66,18 @@ class OpenVinoPredictor:
             model = openvino.convert_model(
                 module, example_input=example, input=[([-1, side, side, 3], openvino.Type.u8)]
             )
-        hints = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _openvino_type(precision),
-        }
-        if threads:
-            hints["INFERENCE_NUM_THREADS"] = str(threads)
-        self._request = core.compile_model(model, "CPU", hints).create_infer_request()
-        self.describe = f"openvino {openvino.__version__.split('-')[0]} cpu {precision}"
+        compiled = openvino.Core().compile_model(model, "CPU", _hints(precision, threads))
+        return cls(compiled, precision)
+
+    @classmethod
+    def compiled_before(cls, kept: bytes, precision: str, threads: int) -> Self:
+        """From what another process on this machine kept: that takes a fraction of a second."""
+        return cls(openvino.Core().import_model(kept, "CPU", _hints(precision, threads)), precision)
+
+    def keep(self) -> bytes:
+        """What `compiled_before` takes."""
+        kept: bytes = self._compiled.export_model().getvalue()
+        return kept
 
     def __call__(self, patches: Patches) -> Maps:
         return np.array(self._request.infer([patches])[0], dtype=np.float32)
@@ -84,6 +99,14 @@ class TorchPredictor:
         ):
             out: Maps = self._module(torch.from_numpy(patches).to(self._device)).cpu().numpy()
         return out
+
+
+def _hints(precision: str, threads: int) -> dict[str, object]:
+    hints: dict[str, object] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": _openvino_type(precision),
+    }
+    return hints | ({"INFERENCE_NUM_THREADS": str(threads)} if threads else {})
 
 
 def _openvino_type(precision: str) -> openvino.Type:
@@ -120,16 +143,22 @@ def resolved(execution: Execution) -> Execution:
     return replace(execution, device=device, runtime=runtime, precision=precision)
 
 
-def load_predictor(checkpoint: Checkpoint, execution: Execution, side: int) -> Predictor:
+def load_predictor(
+    checkpoint: Checkpoint, execution: Execution, side: int, *, kept: bytes = b""
+) -> Predictor:
     """Make a checkpoint ready for patches of `side` pixels.
+
+    `kept`: what `OpenVinoPredictor.keep` gave for the same arguments, which saves seconds.
 
     Raises:
         UsageError: a device or runtime that this machine does not have.
     """
     execution = resolved(execution)
+    if kept and execution.runtime == "openvino":
+        return OpenVinoPredictor.compiled_before(kept, execution.precision, execution.threads)
     module = Probabilities(checkpoint.network).eval()
     if execution.runtime == "openvino":
-        return OpenVinoPredictor(module, side, execution.precision, execution.threads)
+        return OpenVinoPredictor.of(module, side, execution.precision, execution.threads)
     if execution.threads:
         torch.set_num_threads(execution.threads)
     return TorchPredictor(module, execution.device, execution.precision)

@@ -1,5 +1,6 @@
 """A slide and a predictor in, one seam-free map out."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from annotations.errors import UsageError
 from tiling.canvas import Canvas
+from tiling.canvas_view import CanvasFacts
 from tiling.frame import Box, Frame
 from tiling.grid import Window, plan_windows, round_up
 from tiling.reader import read_windows
@@ -52,9 +55,12 @@ def segment(
     work: Path,
     key: str,
     write_side: int = WRITE_SIDE,
+    region_level0: Box | None = None,
     progress: Progress | None = None,
 ) -> ExtentMap:
     """Fill the map of a slide, taking up what an earlier run with the same `key` left in `work`.
+
+    With `region_level0` only windows over that box are read, and everything outside it is 0.
 
     Each window reads a halo as wide as the receptive field and writes its core alone, so the map
     is what one pass over the whole slide would give. `predictor` takes patches of
@@ -62,12 +68,18 @@ def segment(
 
     Raises:
         SlideError: the slide cannot be read. ResolutionError: its µm/px is unknown or too coarse.
+        UsageError: the region holds nothing of the slide.
         ResultError: the canvas cannot be written.
     """
     card, network = checkpoint.card, checkpoint.card.network
     model_frame = slide.frame(card.mpp)
     map_frame = model_frame.coarser(network.output_stride)
+    if region_level0 is not None:
+        check_region(slide, map_frame, region_level0)
+    CanvasFacts(map_frame, card.classes, card.foreground).save(work)
     tissue = find_tissue(slide, model_frame, output_stride=network.output_stride)
+    if region_level0 is not None:
+        tissue = tissue.restricted(region_level0)
     write, _ = window_sides(network, write_side)
     windows = plan_windows(
         model_frame,
@@ -79,6 +91,7 @@ def segment(
     canvas = Canvas.open(
         work, key=key, planes=len(card.classes), width=map_frame.width, height=map_frame.height
     )
+    extent_map = ExtentMap(map_frame, card.classes, card.foreground, tissue, canvas)
     try:
         todo = [w for w in windows if not canvas.is_done(w.write.scaled_down(card.output_stride))]
         done = len(windows) - len(todo)
@@ -94,7 +107,30 @@ def segment(
     except BaseException:
         canvas.close()  # what is finished stays
         raise
-    return ExtentMap(map_frame, card.classes, card.foreground, tissue, canvas)
+    return extent_map
+
+
+def check_region(slide: Slide, map_frame: Frame, region_level0: Box) -> None:
+    """Make sure that a region, in level-0 pixels, has a place on the map.
+
+    Raises:
+        UsageError: it is empty, beyond what was scanned, or smaller than a pixel of the map.
+    """
+    scanned = slide.bounds_level0
+    if region_level0.width < 1 or region_level0.height < 1:
+        raise UsageError("a region's width and height must be at least 1 level-0 pixel")
+    if not region_level0.intersection(scanned).area:
+        raise UsageError(
+            f"the region lies outside what was scanned: level-0 pixels {scanned.x} to "
+            f"{scanned.right} across and {scanned.y} to {scanned.bottom} down"
+        )
+    first = map_frame.from_level0(region_level0.x, region_level0.y)
+    last = map_frame.from_level0(region_level0.right, region_level0.bottom)
+    if any(math.ceil(a - 0.5) >= b - 0.5 for a, b in zip(first, last, strict=True)):
+        raise UsageError(
+            f"the region is too small: it holds no pixel of the map, whose pixels are "
+            f"{map_frame.downsample[0]:.0f} level-0 pixels wide"
+        )
 
 
 def window_maps(

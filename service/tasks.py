@@ -4,11 +4,11 @@ Light to import: the batch's own process never needs torch.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Literal
 
-from tiling.frame import Pair
+from tiling.frame import Box, Pair
 from tiling.slide import Resolution
 
 from .inputs import SlideInput
@@ -48,8 +48,9 @@ class Model:
 class SlideJob:
     """One slide to be mapped into `out`.
 
-    `mpp` fills a missing level-0 µm/px, or overrides the file's with `force_mpp`. `parent` is the
-    process a worker must not outlive; None on clusters that others run.
+    `mpp` fills a missing level-0 µm/px, or overrides the file's with `force_mpp`. Outside
+    `region_level0`, if there is one, the map is empty. `parent` is the process a worker must not
+    outlive; None on clusters that others run.
     """
 
     slide: SlideInput
@@ -57,6 +58,7 @@ class SlideJob:
     model: Model
     mpp: float | None = None
     force_mpp: bool = False
+    region_level0: Box | None = None
     parent: int | None = None
 
     @property
@@ -74,7 +76,10 @@ class SlideJob:
         values = asdict(self.model.settings)
         del values["threads"]
         values["device"] = str(values["device"]).partition(":")[0]
-        return values | {"mpp": list(mpp_level0)}
+        values["mpp"] = list(mpp_level0)
+        if self.region_level0 is not None:  # without one, as results always were
+            values["region_level0"] = list(astuple(self.region_level0))
+        return values
 
 
 @dataclass(frozen=True)

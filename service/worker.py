@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from hashlib import sha256
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -21,15 +22,18 @@ from .failures import reason_of
 from .inputs import find_model
 from .results import Fingerprint, ResultPlace, read_summary, what_changed
 from .tasks import MapSettings, Model, SlideJob, SlideOutcome, Status, Update
+from .throttle import Throttle
 from .versions import library_versions
 
 if TYPE_CHECKING:
     from model.checkpoint import Checkpoint
     from model.predictor import Execution, Predictor
 
+    Load = Callable[[Model], tuple[Checkpoint, Predictor]]
+
 Say = Callable[[Update], None]
+Reason = Callable[[Exception, Path], str]
 PERCENT = 100  # shares of a phase are told in whole percents
-SECONDS_BETWEEN_UPDATES = 0.2
 _one_slide_at_a_time = Lock()  # a predictor serves one thread
 
 
@@ -57,8 +61,14 @@ def settled(model: str, settings: MapSettings) -> Model:
     return Model(path, card.name, checkpoint.digest, exact)
 
 
-def work(job: SlideJob, say: Say) -> SlideOutcome:
-    """Map a slide; whatever goes wrong with it becomes the outcome's reason."""
+def work(
+    job: SlideJob, say: Say, load: "Load | None" = None, reason: Reason = reason_of
+) -> SlideOutcome:
+    """Map a slide; whatever goes wrong with it becomes the outcome's reason.
+
+    `load` makes the model ready, by default once in a process. `reason` words an error, and may
+    leave details in the file it is given.
+    """
     if job.parent is not None:
         process.die_with(job.parent)
     started = time.monotonic()
@@ -67,36 +77,20 @@ def work(job: SlideJob, say: Say) -> SlideOutcome:
         process.forget_peak_memory()
         try:
             with place.locked():
-                outcome = _SlideWork(job, place, Throttle(say), started).run()
+                outcome = _SlideWork(job, place, Throttle(say), started, load or _loaded).run()
         except Exception as error:  # the rest of the batch goes on, whatever it is
-            outcome = SlideOutcome(job.slide.name, "failed", reason_of(error, place.log))
+            outcome = SlideOutcome(job.slide.name, "failed", reason(error, place.log))
     return replace(outcome, seconds=round(time.monotonic() - started, 3))
-
-
-class Throttle:
-    """Passes updates on: every new phase and every end, of the rest a few a second."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-        self._phase = ""
-        self._last = 0.0
-
-    def __call__(self, update: Update) -> None:
-        now = time.monotonic()
-        if (
-            update.phase != self._phase
-            or (update.total and update.done == update.total)
-            or now >= self._last + SECONDS_BETWEEN_UPDATES
-        ):
-            self._phase, self._last = update.phase, now
-            self._say(update)
 
 
 class _SlideWork:
     """One slide under way; its work folder is locked."""
 
-    def __init__(self, job: SlideJob, place: ResultPlace, say: Say, started: float) -> None:
+    def __init__(
+        self, job: SlideJob, place: ResultPlace, say: Say, started: float, load: "Load"
+    ) -> None:
         self._job, self._place, self._say, self._started = job, place, say, started
+        self._load = load
         self._settings = job.model.settings
 
     def run(self) -> SlideOutcome:
@@ -125,7 +119,7 @@ class _SlideWork:
 
         from .report import ReportOptions, RunFacts, write_result
 
-        checkpoint, predictor = _loaded(self._job.model)
+        checkpoint, predictor = self._load(self._job.model)
         extent_map = segment(
             slide,
             checkpoint,
@@ -133,6 +127,7 @@ class _SlideWork:
             work=self._place.canvas,
             key=_canvas_key(wanted, predictor.describe),
             write_side=self._settings.window or WRITE_SIDE,
+            region_level0=self._job.region_level0,
             progress=partial(self._phase, "canvas"),
         )
         facts = RunFacts(
@@ -179,7 +174,11 @@ def _execution(settings: MapSettings) -> "Execution":
 
 @lru_cache(maxsize=1)
 def _loaded(model: Model) -> "tuple[Checkpoint, Predictor]":
-    """The model ready to run: once in a process.
+    return ready(model)
+
+
+def ready(model: Model, kept: bytes = b"") -> "tuple[Checkpoint, Predictor]":
+    """The model ready to run; `kept` as for `load_predictor`.
 
     Raises:
         CheckpointError: the file is no longer the one that the batch began with.
@@ -192,4 +191,4 @@ def _loaded(model: Model) -> "tuple[Checkpoint, Predictor]":
     if checkpoint.digest != model.digest:
         raise CheckpointError(f"{model.path.name}: the file has changed since the batch began")
     _, side = window_sides(checkpoint.card.network, model.settings.window or WRITE_SIDE)
-    return checkpoint, load_predictor(checkpoint, _execution(model.settings), side)
+    return checkpoint, load_predictor(checkpoint, _execution(model.settings), side, kept=kept)

@@ -14,7 +14,7 @@ from service.batch import KILLS, Batch
 from service.cluster import Share, check_address, embedded
 from service.inputs import SlideInput
 from service.tasks import MapSettings, Model, SlideJob, SlideOutcome, Update, topic_of
-from service.worker import Throttle
+from service.throttle import Throttle
 from tiling.slide import Resolution
 
 

@@ -1,7 +1,10 @@
 """Windows to one map on disk, which survives kills, full disks and torn files."""
 
+import errno
+import os
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -10,9 +13,9 @@ from numpy.typing import NDArray
 
 from tiling.frame import Box
 from tiling.journal import Journal, read_journal
-from tiling.rawplanes import RawPlanes, disk_errors
+from tiling.rawplanes import RawPlanes, disk_errors, write_all
 
-_VALUES, _JOURNAL = "values.raw", "values.journal"
+VALUES, JOURNAL = "values.raw", "values.journal"
 _SECONDS_BETWEEN_FLUSHES = 0.5
 
 
@@ -42,10 +45,10 @@ class Canvas:
         folder cannot be used.
         """
         full_key = f"{planes} {width} {height} {key}"
-        path = folder / _VALUES
+        path = folder / VALUES
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            recorded = read_journal(folder / _JOURNAL, full_key)
+            recorded = read_journal(folder / JOURNAL, full_key)
             if not recorded:
                 path.unlink(missing_ok=True)
             values = RawPlanes.open(path, planes, width, height)
@@ -55,7 +58,7 @@ class Canvas:
                     for box, checksum in recorded.items()
                     if _checksum(_read(values, planes, box)) == checksum
                 }
-                journal = Journal.begin(folder / _JOURNAL, full_key, done)
+                journal = Journal.begin(folder / JOURNAL, full_key, done)
             except BaseException:
                 values.close()
                 raise
@@ -119,6 +122,45 @@ class Canvas:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def carry_over(source: Path, target: Path) -> None:
+    """Begin the canvas in `target` as a copy of that in `source`, which others may still write.
+
+    Nothing happens where there is none, or where `target` has one. Cut short by a kill, the copy
+    is a canvas of which less is done.
+
+    Raises:
+        ResultError: it cannot be copied.
+    """
+    if (target / VALUES).exists():
+        return
+    with disk_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        # In this order: then the values are at least what the journal vouches for
+        for name in (JOURNAL, VALUES):
+            with suppress(FileNotFoundError):
+                _copy_sparse(source / name, target / name)
+
+
+def _copy_sparse(source: Path, target: Path) -> None:
+    """A copy that keeps the holes of a sparse file."""
+    with source.open("rb", buffering=0) as old, target.open("wb", buffering=0) as new:
+        size = os.fstat(old.fileno()).st_size
+        new.truncate(size)
+        position = 0
+        while position < size:
+            try:
+                position = os.lseek(old.fileno(), position, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # a hole up to the end
+                    return
+                raise
+            hole = os.lseek(old.fileno(), position, os.SEEK_HOLE)
+            while position < hole and (part := os.pread(old.fileno(), 1 << 20, position)):
+                write_all(new.fileno(), part[: hole - position], position)
+                position += len(part)
+            position = hole
 
 
 def _read(values: RawPlanes, planes: int, box: Box) -> NDArray[np.uint8]:

@@ -82,7 +82,7 @@ def assess_quality(
         inner = (slice(margin // times, -margin // times),) * 2
         seen = (flags.out_of_focus, flags.pen, flags.folds, mask[::times, ::times])
         counts += [np.count_nonzero(one[inner]) for one in seen]
-    out_of_focus, pen, folds = counts[:3] / counts[3] * tissue.area_mm2
+    out_of_focus, pen, folds = counts[:3] / max(1, counts[3]) * tissue.area_mm2
     return Quality(float(out_of_focus), float(pen), float(folds))
 
 

@@ -1,6 +1,8 @@
 """What passes between the server and the workers of its jobs. Light to import."""
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +20,7 @@ class Attempt:
     canvas it may start from. `request` is JSON: for a map `slide_path`, `model_path`,
     `model_digest`, `mpp`, `threshold`, `region_level0` ([x, y, w, h] or None); for a training
     what `service.engine.training` says. `sees` are the only files and folders beside the program
-    that it may read: the slide's, the model.
+    that it may read: the slide's, the model. `threads` to compute on; 0 leaves it to the library.
     """
 
     job_id: str
@@ -30,6 +32,26 @@ class Attempt:
     previous: Path | None = None
     hours: float | None = None  # after which it is stopped
     bytes: int | None = None  # that its folder may grow to
+    threads: int = 0
+
+    @property
+    def fence(self) -> Path:
+        """The file that says whether this attempt may go on."""
+        return self.folder.parent / FENCE
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, for `from_json`."""
+        document: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Attempt":
+        """What `to_json` gave."""
+        values = dict(document)
+        values["folder"] = Path(values["folder"])
+        values["sees"] = tuple(map(Path, values["sees"]))
+        values["previous"] = Path(values["previous"]) if values["previous"] else None
+        return cls(**values)
 
 
 @dataclass(frozen=True)

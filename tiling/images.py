@@ -33,17 +33,22 @@ class FlatLevel:
 
 
 def _open(path: Path) -> Image.Image:
+    too_large = SlideError(
+        f"{path.name}: over {MAX_PIXELS // 10**6} megapixels are too many for a flat image; "
+        "convert it to a tiled pyramidal TIFF"
+    )
     try:
-        with warnings.catch_warnings():  # Pillow warns at half of what it refuses
+        with warnings.catch_warnings():  # Pillow's own limit is another
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(path, formats=("PNG", "JPEG"))
+            image = Image.open(path, formats=("PNG", "JPEG"))
     except Image.DecompressionBombError as error:
-        raise SlideError(
-            f"{path.name}: over {MAX_PIXELS // 10**6} megapixels are too many for a flat image; "
-            "convert it to a tiled pyramidal TIFF"
-        ) from error
+        raise too_large from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise SlideError(f"{path.name}: not a readable PNG or JPEG image: {error}") from error
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise too_large
+    return image
 
 
 def read_rgb(path: Path) -> RGB:

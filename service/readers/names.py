@@ -6,7 +6,8 @@ from pathlib import Path
 from annotations.errors import SlideError
 
 THE_SLIDE = "the slide"
-_PATH = re.compile(r"(?<![\w.])~?(?:/[^\s/:;,'\"]+)+/?")
+_BELOW = r"(?:/[^\s/:;,'\"]+)"
+_PATH = re.compile(rf"(?<![\w.])(?:~|\.\.?)?{_BELOW}+/?")  # µm/px is none
 
 
 def scrubbed(text: str, path: Path) -> str:
@@ -14,7 +15,7 @@ def scrubbed(text: str, path: Path) -> str:
     whole = path.absolute()
     names = {str(whole), str(whole.with_suffix("")), str(path), path.name, path.stem}
     for name in sorted(names - {"", "."}, key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", THE_SLIDE, text)
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w){_BELOW}*", THE_SLIDE, text)
     text = text.replace(str(whole.parent), "a folder") if whole.parent != Path("/") else text
     return _PATH.sub("a file", text)
 

@@ -36,6 +36,7 @@ MOST_WAITING_OF_A_SLIDE = 384
 MOST_KNOWN = 1_000  # slides whose facts are kept
 QUEUE_OF_A_READER = 2  # more waiting requests than this for each reader call for another
 TURN = 64  # requests after which a reader makes room for a slide that has none
+STARTS = 10  # of a process that is killed from outside before it is ready
 NO_READER = "No process to read slides could be started; try again shortly."
 BUSY = "Too many parts of slides are being asked for; try again shortly."
 
@@ -238,8 +239,19 @@ class ReaderPool:
             self._spare = asyncio.create_task(Reader.start())
 
     async def _warm_reader(self) -> Reader:
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            with contextlib.suppress(OSError, ReaderEnded, ReaderHung):
-                return await spare
-        return await Reader.start()
+        """The warm process, or a new one. Raises what `Reader.start` does."""
+        killed = 0
+        while True:
+            if self._spare is None:
+                self._spare = asyncio.create_task(Reader.start())
+            spare = self._spare
+            await asyncio.wait({spare})  # unlike awaiting it, this loses no process when cancelled
+            if self._spare is not spare:
+                continue
+            self._spare = None
+            try:
+                return spare.result()
+            except ReaderEnded as end:
+                killed += 1
+                if killed == STARTS or not end.from_outside:
+                    raise

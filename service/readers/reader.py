@@ -1,6 +1,7 @@
 """A reader process as the server sees it."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -72,13 +73,11 @@ class Reader:
                 cwd="/",
                 env=_ENVIRONMENT,
             )
+        reader = cls(process, await asyncio.open_connection(sock=ours))
         try:
-            reader = cls(process, await asyncio.open_connection(sock=ours))
             await reader._exchange(None, SECONDS_TO_START)
         except BaseException:
-            ours.close()
-            process.kill()
-            process.wait()
+            await reader.end()
             raise
         return reader
 
@@ -128,4 +127,6 @@ class Reader:
         """Kill it: it has nothing to lose."""
         self._process.kill()
         self._outgoing.close()
+        with contextlib.suppress(OSError):
+            await self._outgoing.wait_closed()
         await asyncio.to_thread(self._process.wait)

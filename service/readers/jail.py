@@ -32,7 +32,7 @@ _TCP_ABI, _SCOPE_ABI = 4, 6
 
 def available() -> bool:
     """Whether this kernel can jail a process."""
-    return _abi() >= 1
+    return abi() >= 1
 
 
 def restrict(read: Iterable[Path], write: Iterable[Path] = ()) -> None:
@@ -48,13 +48,13 @@ def restrict(read: Iterable[Path], write: Iterable[Path] = ()) -> None:
             is not jailed then.
         RuntimeError: the process has several threads: the others would stay free.
     """
-    abi = _abi()
-    if abi < 1:
+    version = abi()
+    if version < 1:
         raise OSError(errno.ENOSYS, "this system has no Landlock")
-    if len(list(Path("/proc/self/task").iterdir())) > 1:
+    if _threads() > 1:
         raise RuntimeError("a process is jailed before it starts threads")
-    rights = (1 << _FILE_BITS.get(abi, _NEWEST_FILE_BITS)) - 1
-    ruleset = _ruleset(abi, rights)
+    rights = (1 << _FILE_BITS.get(version, _NEWEST_FILE_BITS)) - 1
+    ruleset = _ruleset(version, rights)
     try:
         for path in read:
             _allow(ruleset, path, rights & (_EXECUTE | _READ_FILE | _READ_DIR))
@@ -73,7 +73,11 @@ def program() -> tuple[Path, ...]:
     return tuple(sorted(path for path in found if path.is_dir()))
 
 
-def _abi() -> int:
+def _threads() -> int:
+    return os.stat("/proc/self/task").st_nlink - 2  # noqa: PTH116  (a jail lets no one list it)
+
+
+def abi() -> int:
     """The kernel's Landlock ABI; 0 where there is none, or where it is switched off."""
     if sys.platform != "linux":
         return 0
@@ -83,11 +87,11 @@ def _abi() -> int:
         return 0
 
 
-def _ruleset(abi: int, rights: int) -> int:
+def _ruleset(version: int, rights: int) -> int:
     handled = struct.pack("Q", rights)
-    if abi >= _TCP_ABI:
+    if version >= _TCP_ABI:
         handled += struct.pack("Q", _TCP)
-    if abi >= _SCOPE_ABI:
+    if version >= _SCOPE_ABI:
         handled += struct.pack("Q", _SCOPES)
     return _call(_CREATE_RULESET, handled, ctypes.c_size_t(len(handled)), 0)
 

@@ -20,6 +20,7 @@ from .upload_files import Tail
 from .upload_records import RECEIVING, UploadRecords
 
 BATCH = 1 << 20  # bytes written at a time
+KEPT_AT_ONCE = 32 << 20  # bytes after which those of a long request are safe from a kill
 
 
 class UploadStore:
@@ -133,6 +134,8 @@ class UploadStore:
                 if tail.end + len(batch) > upload.length:
                     raise Problem(413, f"The upload has {upload.length} bytes, and more came.")
                 await asyncio.to_thread(tail.write, batch)
+                if not checksum and tail.end - upload.offset >= KEPT_AT_ONCE:
+                    upload = await asyncio.to_thread(self._uploads.keep, upload, tail)
             if checksum and not batches.broken:
                 checksum.check(tail.digest())
             if tail.end > upload.offset and not (checksum and batches.broken):

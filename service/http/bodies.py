@@ -44,7 +44,7 @@ class BodyRule:
     @classmethod
     def of(cls, method: str, path: str, limits: Limits) -> "BodyRule":
         """The rule for what is sent to `path`."""
-        if method == "PATCH" and path.startswith("/v1/uploads/"):
+        if method in ("PATCH", "POST") and path.startswith("/v1/uploads/"):
             return cls(Kind.CHUNK, limits.chunk_bytes, 1)
         if method == "PUT" and OUTLINES.fullmatch(path):
             return cls(Kind.DOCUMENT, limits.outline_bytes, limits.gzip_ratio)

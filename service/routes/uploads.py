@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
-from starlette.requests import ClientDisconnect
 
 from ..deps import Parts, Reader, Writer
 from ..http import tus
@@ -190,10 +189,7 @@ async def _received(
     if request.headers.get("content-type", "").strip().lower() != tus.CONTENT_TYPE:
         raise Problem(415, f"Say `Content-Type: {tus.CONTENT_TYPE}`.")
     told = None if checksum is None else Checksum.of(checksum)
-    try:
-        upload = await parts.uploads.receive(principal, upload_id, offset, request.stream(), told)
-    except ClientDisconnect:
-        return tus.answer(400)  # nobody is there to read it
+    upload = await parts.uploads.receive(principal, upload_id, offset, request.stream(), told)
     return _progress(204, upload)
 
 

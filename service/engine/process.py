@@ -27,8 +27,7 @@ MAX_LINE_BYTES = 1 << 16
 _ENVIRONMENT = {  # nothing of the worker's own: it may hold passwords
     "PYTHONPATH": str(ROOT),
     "LC_ALL": "C.UTF-8",
-    "OMP_NUM_THREADS": "1",  # a process without threads can fork
-    "OPENBLAS_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",  # it would start threads at once, and only one that has none forks
 }
 _DEVICES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")  # as given to us
 

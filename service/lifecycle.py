@@ -22,6 +22,7 @@ class Lifecycle:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.prepared = False
+        self._draining: asyncio.Task[None] | None = None
         self.failure: Exception | None = None  # why the server could not be started
 
     @asynccontextmanager
@@ -43,6 +44,7 @@ class Lifecycle:
         except Exception as error:
             self.failure = error
             raise
+        preparing.add_done_callback(_say_if_failed)
 
     async def _prepare(self) -> None:
         """Bring the tables up to date and start the runner, however long the database takes."""
@@ -60,14 +62,27 @@ class Lifecycle:
     async def _migrated(self) -> bool:
         try:
             await asyncio.to_thread(self._services.records.migrate)
+            await asyncio.to_thread(self._services.catalog.scan)
         except RecordsError:
             return False
         return True
+
+    async def drain(self) -> None:
+        """Put the jobs down, once; meanwhile answers that are under way may end."""
+        if self._draining is None:
+            self._draining = asyncio.create_task(asyncio.to_thread(self._services.runner.drain))
+        await asyncio.shield(self._draining)
 
     async def _end(self, preparing: "asyncio.Task[None]") -> None:
         preparing.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await preparing
-        await asyncio.to_thread(self._services.runner.drain)
+        await self.drain()
         await self._services.readers.close()
         self._services.records.close()
+
+
+def _say_if_failed(preparing: "asyncio.Task[None]") -> None:
+    """For a database that came late, and then was not one to work with."""
+    if not preparing.cancelled() and (error := preparing.exception()) is not None:
+        log.error("jobs cannot be seen to (%s); start the server again", type(error).__name__)

@@ -33,6 +33,7 @@ class PictureCache:
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._bytes = 0
+        self.found = self.made = 0  # pictures given out again, and made anew
         self._kept: OrderedDict[Hashable, Picture] = OrderedDict()
         self._making: dict[Hashable, _Making] = {}
 
@@ -41,6 +42,7 @@ class PictureCache:
         picture = self._kept.get(key)
         if picture is not None:
             self._kept.move_to_end(key)
+            self.found += 1
         return picture
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[bytes]]) -> Picture:
@@ -65,6 +67,7 @@ class PictureCache:
 
     async def _made(self, key: Hashable, make: Callable[[], Awaitable[bytes]]) -> Picture:
         picture = Picture.of(await make())
+        self.made += 1
         self._kept[key] = picture
         self._bytes += len(picture.content) + OVERHEAD_BYTES
         while self._bytes > self._most:

@@ -38,7 +38,8 @@ def _database(services: Services) -> str | None:
 
 
 def _cluster(services: Services) -> str | None:
-    return None
+    state = services.runner.state
+    return None if state.ready else state.said
 
 
 def _disk(services: Services) -> str | None:
@@ -50,7 +51,7 @@ def _disk(services: Services) -> str | None:
 
 
 def _readers(services: Services) -> str | None:
-    return None
+    return None if services.readers.ready else "no process to read slides could be started"
 
 
 Gauge = tuple[str, str, Mapping[str, float]]
@@ -58,11 +59,17 @@ Gauge = tuple[str, str, Mapping[str, float]]
 
 def gauges_of(services: Services) -> Iterator[Gauge]:
     """Figures of a moment, for Prometheus; those of a database that is away are left out."""
+    runner, readers = services.runner.state, services.readers
+    found, made = services.tiles.found_and_made
+    yield "extent_workers", "Workers of the cluster.", {"there": runner.workers}
+    yield "extent_attempts", "Attempts at jobs under way.", {"running": runner.running}
+    yield "extent_readers", "Processes that decode slides.", {"open": readers.processes}
+    yield "extent_reads", "Requests to them.", {"waiting": readers.asking}
+    yield "extent_pictures_total", "Tiles and thumbnails.", {"found": found, "made": made}
     try:
         with services.records.read() as session:
             counted = session.execute(sa.select(Job.state, sa.func.count()).group_by(Job.state))
-            found = {state: float(count) for state, count in counted}
+            jobs = {state: float(count) for state, count in counted}
     except (RecordsError, sa.exc.DBAPIError):
         return
-    jobs = {state: found.get(state, 0.0) for state in STATES}
-    yield "extent_jobs", "Jobs by state.", jobs
+    yield "extent_jobs", "Jobs by state.", {state: jobs.get(state, 0.0) for state in STATES}

@@ -1,5 +1,6 @@
 """The web server around the app: where it listens, how it starts, how it stops."""
 
+import asyncio
 import errno
 import signal
 import socket
@@ -19,7 +20,7 @@ from .lifecycle import Lifecycle
 from .services import Services
 from .settings import Settings
 
-SECONDS_FOR_ANSWERS = 8  # that were under way at SIGTERM; then jobs are put down
+SECONDS_FOR_ANSWERS = 8  # that were under way at SIGTERM; jobs are put down meanwhile
 BACKLOG = 1024
 
 
@@ -60,7 +61,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.services.streams.close()
+        draining = asyncio.create_task(self.lifecycle.drain())
         await super().shutdown(sockets)
+        await draining
 
     def lacks_keys(self) -> bool:
         """Whether keys are needed and there is none; False while the database is away."""
@@ -141,11 +144,12 @@ def run(server: Server, listening: socket.socket) -> None:
         ExtentError: a part could not be started.
     """
 
-    def already_seen(signum: int, _: FrameType | None) -> None:
-        """uvicorn raises the signal that stopped it once more."""
+    def stop(signum: int, _: FrameType | None) -> None:
+        """For a signal that comes before uvicorn looks, or that it raises again at the end."""
+        server.should_exit = True
 
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = {known: signal.signal(known, already_seen) for known in signals}
+    before = {known: signal.signal(known, stop) for known in signals}
     try:
         server.run(sockets=[listening])
     except SystemExit:

@@ -43,6 +43,11 @@ class Tiles:
         self._seen: OrderedDict[tuple[str, str], _Seen] = OrderedDict()
         self._looking: dict[tuple[str, str], asyncio.Task[_Seen]] = {}
 
+    @property
+    def found_and_made(self) -> tuple[int, int]:
+        """How many pictures were in memory, and how many had to be made."""
+        return self._pictures.found, self._pictures.made
+
     async def pyramid(self, principal: Principal, slide_id: str) -> DeepZoom:
         """Which tiles a slide has."""
         return (await self._look(principal, slide_id)).zoom

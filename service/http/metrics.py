@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -40,7 +40,10 @@ class Metrics:
         children[1].observe(seconds)
 
     def watch(self, gauges: Gauges) -> None:
-        """Ask `gauges` at every scrape: name, help, and value by label (`state`; "" for none)."""
+        """Ask `gauges` at every scrape: name, help, and value by `state`.
+
+        What is called …_total only grows.
+        """
         self._registry.register(_Watched(gauges))
 
     def text(self) -> bytes:
@@ -54,7 +57,8 @@ class _Watched(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for name, documentation, values in self._gauges():
-            family = GaugeMetricFamily(name, documentation, labels=("state",))
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(name, documentation, labels=("state",))
             for state, value in values.items():
                 family.add_metric((state,), value)
             yield family

@@ -83,6 +83,23 @@ class ReaderPool:
                 await (await self._spare).end()
             self._spare = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether slides can be read, as far as is known."""
+        spare = self._spare
+        failed = spare is not None and spare.done() and not spare.cancelled() and spare.exception()
+        return self._loop is not None and not failed
+
+    @property
+    def processes(self) -> int:
+        """How many have a slide."""
+        return len(self._members)
+
+    @property
+    def asking(self) -> int:
+        """How many requests wait for an answer."""
+        return self._asking
+
     def supports(self, path: Path) -> bool:
         """Whether slides of this kind are read here: those of several files only when jailed.
 

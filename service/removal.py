@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +46,8 @@ def remove_slide(settings: Settings, records: Records, principal: Principal, sli
     _remove_folder(settings, slide.path)
 
 
-def remove_expired(settings: Settings, records: Records, spared: Collection[str] = ()) -> None:
-    """Remove uploads, but those `spared`, and uploaded slides whose time is over.
+def remove_expired(settings: Settings, records: Records) -> None:
+    """Remove uploads and uploaded slides whose time is over.
 
     Slides that unfinished jobs need wait for those.
 
@@ -60,8 +59,7 @@ def remove_expired(settings: Settings, records: Records, spared: Collection[str]
         slides = session.scalars(sa.select(SlideRecord.id).where(SlideRecord.expires_at < now()))
         slide_ids = list(slides)
     for upload in old:
-        if upload.id not in spared:
-            _remove_upload(settings, records, upload)
+        _remove_upload(settings, records, upload)
     for slide_id in slide_ids:
         with records.begin() as session:
             slide = session.get(SlideRecord, slide_id)

@@ -19,7 +19,7 @@ class Limits:
     outline_vertices: int = 2_000_000
     json_depth: int = 32
     gzip_ratio: int = 200
-    chunk_bytes: int = 64 << 20  # of an upload, in one request
+    chunk_bytes: int = 64 * GIB  # of an upload, in one request: many clients send all in one
     upload_bytes: int = 64 * GIB
     uploads_open: int = 20  # unfinished ones of a group
     slide_pixels: int = 1 << 40
@@ -53,9 +53,10 @@ class Settings:
     `data` holds the slides and is never written to; `state` everything that Extent keeps: the
     database (unless `database` is the URL of another), uploads, results, trained models.
     `hosts` are the names under which the server may be asked for, beside those of loopback.
-    `workers` None: what suits the machine. `cluster` is a Dask scheduler's address; None for an
-    embedded one, and `tls` the folder of the certificates that it and the server know each other by.
-    `https` says that a proxy in front speaks HTTPS with browsers. `require_key` refuses requests without a key on loopback too.
+    `workers` None: what suits the machine. `cluster` is a Dask scheduler's address, None for an
+    embedded one, and `tls` the folder of the certificates that it and the server know each other
+    by. `https` says that a proxy in front speaks HTTPS with browsers. `require_key` refuses
+    requests without a key on loopback too.
     """
 
     data: Path

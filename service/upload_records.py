@@ -170,7 +170,8 @@ class UploadRecords:
 
     def _check_open(self, session: Session, group: str) -> None:
         most = self._settings.limits.uploads_open
-        query = sa.select(sa.func.count()).where(Upload.group == group, Upload.state == RECEIVING)
+        going_on = (Upload.state == RECEIVING, Upload.expires_at >= now())
+        query = sa.select(sa.func.count()).where(Upload.group == group, *going_on)
         if (session.scalar(query) or 0) >= most:
             raise Problem(
                 429, f"Your group has {most} unfinished uploads; finish or delete one first."

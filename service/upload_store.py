@@ -14,7 +14,7 @@ from .http.problems import Problem
 from .http.tus import Checksum
 from .records.database import Records
 from .records.tables import Upload
-from .removal import remove_expired, remove_slide, remove_unknown
+from .removal import remove_slide
 from .settings import Settings
 from .upload_files import Tail
 from .upload_records import RECEIVING, UploadRecords
@@ -32,8 +32,7 @@ class UploadStore:
         self._busy: set[str] = set()
 
     def create(self, principal: Principal, name: str, length: int) -> Upload:
-        """Begin an upload, when the old ones are cleared away; see `UploadRecords.create`."""
-        remove_expired(self._settings, self._records, spared=frozenset(self._busy))
+        """Begin an upload; see `UploadRecords.create`."""
         return self._uploads.create(principal, name, length)
 
     def get(self, principal: Principal, upload_id: str) -> Upload:
@@ -100,15 +99,6 @@ class UploadStore:
         """
         await asyncio.to_thread(remove_slide, self._settings, self._records, principal, slide_id)
         self._catalog.forget(slide_id)
-
-    def sweep(self) -> None:
-        """Take away what expired, and folders that nobody knows.
-
-        Raises:
-            RecordsError: the database is away.
-        """
-        remove_expired(self._settings, self._records, spared=frozenset(self._busy))
-        remove_unknown(self._settings, self._records)
 
     @contextmanager
     def _alone(self, upload_id: str) -> Iterator[None]:

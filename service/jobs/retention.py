@@ -14,6 +14,7 @@ from annotations.errors import RecordsError
 from ..records.audit import Owner
 from ..records.database import Records, now
 from ..records.tables import Audit, BrowserSession, Idempotency, Job
+from ..removal import remove_expired, remove_unknown
 from ..settings import DAY, Settings
 from .folders import remove_attempts
 from .hub import Hub
@@ -59,6 +60,8 @@ class Retention:
         self._forget_records()
         self._delete_results()
         self._remove_folders()
+        remove_expired(self._settings, self._records)
+        remove_unknown(self._settings, self._records)
 
     def _run(self) -> None:
         while not self._stop.is_set():

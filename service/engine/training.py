@@ -64,7 +64,7 @@ def train_attempt(attempt: Attempt, say: Say) -> dict[str, Any]:
             say("publishing", 0, 0)
             _publish(work, attempt.folder, result)
     except ExtentError as error:
-        raise type(error)(_without_names(str(error), attempt)) from error
+        raise type(error)(_without_names(str(error), attempt)) from None
     best = result.epochs[result.best_epoch - 1]
     return {
         "digest": result.checkpoint.digest,

@@ -92,7 +92,7 @@ def train(attempt: Attempt, say: Say) -> None:
     try:
         say({"end": "done", "outcome": train_attempt(attempt, hear)})
     except Exception as error:
-        say(_failed(_told(error, attempt.folder, attempt)))
+        say(_failed(_told(error, attempt.folder / ".work", attempt)))
 
 
 class _Refused(Exception):  # noqa: N818  (its text is a finished reason)

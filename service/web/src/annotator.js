@@ -3,7 +3,15 @@
 import { createOSDAnnotator } from "@annotorious/openseadragon";
 import { labelOf, polygonsOf } from "./outline_layer.js";
 
-const closed = (points) => [...points, points[0]];
+/** A ring as GeoJSON has it: closed, no corner twice running (a double click makes such). */
+function closed(points) {
+  const [first] = points;
+  const apart = points.filter(([x, y], at) => {
+    const [beforeX, beforeY] = points.at(at - 1);
+    return x !== beforeX || y !== beforeY;
+  });
+  return apart.length ? [...apart, apart[0]] : [first];
+}
 
 function boundsOf(points) {
   let [minX, minY, maxX, maxY] = [Infinity, Infinity, -Infinity, -Infinity];
@@ -67,11 +75,9 @@ export class Annotator {
     this.tool.on("createAnnotation", (made) => {
       this.relabel(made.id, newLabel());
       drawn();
-      changed();
     });
-    this.tool.on("updateAnnotation", changed);
-    this.tool.on("deleteAnnotation", changed);
-    this.tool.on("selectionChanged", ([first]) => chosen(first ? saidLabel(first) : null));
+    this.tool.state.store.observe(changed); // its event updateAnnotation comes late
+    this.tool.on("selectionChanged", ([first]) => chosen(first ? (saidLabel(first) ?? newLabel()) : null));
   }
 
   draw(now) {

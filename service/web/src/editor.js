@@ -112,7 +112,8 @@ export class Editor {
 
   #changed() {
     this.dirty = true;
-    this.#measure();
+    cancelAnimationFrame(this.waiting); // a dragged corner changes dozens of times a second
+    this.waiting = requestAnimationFrame(() => this.annotator && this.#measure());
   }
 
   #measure() {

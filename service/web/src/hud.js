@@ -68,7 +68,7 @@ function coordinates(stage) {
 function legend() {
   const ramp = el("canvas", { width: 256, height: 1, "aria-hidden": "true" });
   const mark = el("span", { className: "legend-mark" });
-  const words = el("span", {}, "Probability of tumour");
+  const words = el("span", {}, "Tumour probability");
   const box = el(
     "div",
     { id: "legend", className: "hud legend", hidden: true },
@@ -85,7 +85,7 @@ function legend() {
       context.fillRect(value, 0, 1, 1);
     });
     mark.style.left = `${state.threshold * 100}%`;
-    words.textContent = `Probability of tumour, shown above ${fixed(state.threshold, 2)}`;
+    words.textContent = `Tumour probability above ${fixed(state.threshold, 2)}`;
   };
   for (const name of ["job", "layers", "threshold"]) on(name, draw);
   return box;

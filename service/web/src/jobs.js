@@ -84,7 +84,9 @@ export class JobList {
     this.jobs.set(job.id, job);
     if (before && before.state !== job.state) announce(`Analysis: ${WORDS[job.state]}`);
     if (before?.revision === job.revision && before.state === job.state) return;
-    this.#render();
+    const item = this.list.querySelector(`[data-job="${job.id}"]`);
+    if (item && before?.state === job.state) item.querySelector(".under-way")?.replaceWith(this.#progress(job));
+    else this.#render();
     if (state.job?.id === job.id) {
       state.job = job;
       emit("progress", job);
@@ -118,7 +120,7 @@ export class JobList {
       "li",
       { "data-job": job.id, "data-state": job.state },
       open,
-      ...this.#progress(job),
+      isFinal(job) ? null : this.#progress(job),
       job.reason ? el("p", { className: "wrong" }, job.reason) : null,
       job.deleted_at ? el("p", { className: "hint" }, "Its results were deleted.") : null,
       mayWrite() ? el("div", { className: "row" }, this.#actions(job)) : null,
@@ -126,13 +128,14 @@ export class JobList {
   }
 
   #progress(job) {
-    if (isFinal(job)) return [];
-    const doing = job.phase ? `${job.phase}, ${percent(job.share)}` : WORDS[job.state];
+    const doing = job.phase ? `${job.phase}, ${percent(job.share)}` : "A worker takes it up when one is free.";
     const known = job.state === "running" && job.total > 0;
-    return [
+    return el(
+      "div",
+      { className: "under-way" },
       el("progress", { max: 1, ...(known && { value: job.share }), "aria-label": "Progress" }),
       el("p", { className: "hint" }, doing),
-    ];
+    );
   }
 
   #actions(job) {

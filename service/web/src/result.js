@@ -167,7 +167,7 @@ export class Result {
     const parts = [
       tissue && mm2 !== null && `${percent(mm2 / tissue)} of ${area(tissue)} tissue`,
       job.outcome && plural(job.outcome.regions, "region"),
-      job.state === "running" && "growing",
+      !isFinal(job) && `${percent(job.share)} done`,
     ];
     this.beside.textContent = parts.filter(Boolean).join(" · ");
     const differs = Math.abs(threshold - job.threshold) > 0.004;

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,8 @@ class Workers:
 
     def __init__(self, settings: Settings, task: Task, listener: Listener) -> None:
         self._settings, self._task, self._listener = settings, task, listener
+        cores = available_cores()
+        self._share = Share.of(cores, cores, settings.workers)
         self._lock = threading.Lock()
         self._client: Client | None = None
         self._under_way: dict[str, tuple[Attempt, Future]] = {}
@@ -91,6 +93,8 @@ class Workers:
     def submit(self, attempt: Attempt) -> None:
         """Have a worker begin an attempt."""
         key = f"extent-{attempt.job_id}-{attempt.number}"
+        if self._settings.cluster is None:
+            attempt = replace(attempt, threads=self._share.threads)
         with self._lock:
             try:
                 assert self._client is not None
@@ -124,8 +128,7 @@ class Workers:
     def _cluster(self) -> "AbstractContextManager[Client]":
         if self._settings.cluster is not None:
             return connected(self._settings.cluster)
-        cores = available_cores()
-        return embedded(Share.of(cores, cores, self._settings.workers))
+        return embedded(self._share)
 
     def _watch(self, client: "Client") -> None:
         """Look after the workers until the connection is lost."""

@@ -161,7 +161,8 @@ def measure(slide: Path, load: Load, model: str | None) -> Iterator[tuple[str, d
             client = httpx.Client(base_url=base, timeout=60)
             slide_id = client.get("/v1/slides").json()["items"][0]["id"]
             facts = client.get(f"/v1/slides/{slide_id}").raise_for_status().json()
-            zoom = DeepZoom(*facts["size_level0"], facts["tile_size"])
+            width, height = facts["size_level0"]
+            zoom = DeepZoom(width, height, facts["tile_size"])
             if model is not None:
                 keep_busy(client, slide_id, model)
             tiles = choose(zoom, random.Random(0))

@@ -12,8 +12,8 @@ from defusedxml import ElementTree
 from PIL import Image
 
 from service.settings import Settings
+from tests.made_slides import SIDE, TILE, write_aperio
 from tests.served import served
-from tests.slides_that_name_others import SIDE, TILE, write_aperio
 
 TOP = 11  # 2 ** 11 = 2048
 

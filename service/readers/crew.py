@@ -1,6 +1,7 @@
 """The readers of one slide, the requests that wait for them, and whether it is worth trying."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -74,6 +75,11 @@ class Crew:
         self._waiting.append(work)
         self._arrived.set()
 
+    def drop(self, work: Work) -> None:
+        """Nobody waits for it any more."""
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(work)
+
     async def next(self) -> Work:
         """The longest waiting request that is still wanted."""
         while True:
@@ -126,12 +132,14 @@ class Crew:
     def _lost(self, work: Work | None, end: ReaderEnded | ReaderHung) -> None:
         """A reader was lost in the midst of a request, which is tried again where that helps."""
         log.warning("a reader of slide %s was lost: %s", self.ref.id, end)
-        if work is not None and isinstance(end, ReaderEnded) and end.from_outside:
-            work.kills += 1
-            if work.kills < TRIES:
+        from_outside = isinstance(end, ReaderEnded) and end.from_outside
+        if work is None and from_outside:
+            return
+        if work is not None:
+            work.kills += from_outside
+            if from_outside and work.kills < TRIES:
                 self._waiting.appendleft(work)
                 return
-        if work is not None:
             work.fail(unreadable(HUNG if isinstance(end, ReaderHung) else DIED))
         now = time.monotonic()
         self._strikes.append(now)

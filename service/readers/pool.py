@@ -187,6 +187,7 @@ class ReaderPool:
             raise Problem(503, BUSY, headers={"Retry-After": "5"}) from None
         finally:
             self._asking -= 1
+            crew.drop(work)
 
     def _staff(self, crew: Crew) -> None:
         """Give a crew another reader when it needs one and there is room."""

@@ -1,5 +1,7 @@
 """A slide as readers are asked for it, and the files that it is made of."""
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +50,10 @@ def own_files(path: Path) -> OwnFiles:
     except OSError as error:
         raise SlideError("it cannot be opened") from error
     listed = [home] if place.is_dir() or place.suffix.lower() == ".dcm" else []
+    return OwnFiles(place, (*files, *listed), stamp_of(stats))
+
+
+def stamp_of(stats: Sequence[os.stat_result]) -> str:
+    """A word that changes when one of so many files gets another size or time of change."""
     newest = max((stat.st_mtime_ns for stat in stats), default=0)
-    stamp = f"{len(stats)}-{sum(stat.st_size for stat in stats):x}-{newest:x}"
-    return OwnFiles(place, (*files, *listed), stamp)
+    return f"{len(stats)}-{sum(stat.st_size for stat in stats):x}-{newest:x}"

@@ -8,6 +8,7 @@ import typer
 
 from annotations.errors import ExtentError, OutlineWarning, UsageError
 
+from .cli_cluster import certificates, scheduler, worker
 from .cli_convert import convert
 from .cli_demo import demo
 from .cli_evaluate import evaluate
@@ -32,6 +33,8 @@ app = typer.Typer(
 for _command in (info, convert, train, crossvalidate, evaluate, predict, demo, models):
     app.command()(_command)
 app.command(context_settings=ENVIRONMENT)(serve)
+for _member in (scheduler, worker, certificates):
+    app.command()(_member)
 app.add_typer(keys)
 
 

@@ -46,6 +46,10 @@ Cluster = Annotated[
         metavar="ADDRESS", help="A Dask scheduler to work on; beyond this machine only tls://."
     ),
 ]
+Tls = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="The certificates for --cluster; see `extent certificates`."),
+]
 Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Slides worked on at once [one for every four cores]."),
@@ -65,6 +69,7 @@ def predict(
     threshold: Threshold = None,
     min_region_mm2: MinRegion = 0.0,
     cluster: Cluster = None,
+    tls: Tls = None,
     workers: Workers = None,
 ) -> None:
     """Map the tumour's extent on slides.
@@ -91,7 +96,7 @@ def predict(
         )
         resolution = resolution_of(mpp, force_mpp)
         found = find_slides(slides)
-        request = Request(found, model, out, settings, resolution, cluster, workers)
+        request = Request(found, model, out, settings, resolution, cluster, workers, tls)
         raise typer.Exit(_run(request))
 
 

@@ -6,9 +6,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotations.errors import ExtentError, UsageError
+
+from . import certificates
 
 if TYPE_CHECKING:
     from distributed import Client, Nanny
@@ -65,7 +68,7 @@ def embedded(share: Share) -> "Iterator[Client]":
     from distributed import Client, LocalCluster
     from distributed.security import Security
 
-    _quiet()
+    quiet()
     security = Security.temporary()
     with (
         dask.config.set(EMBEDDED_CONFIG),
@@ -97,46 +100,53 @@ async def _stop_at_once(nannies: "Sequence[Nanny]") -> None:
 
 
 @contextmanager
-def connected(address: str) -> "Iterator[Client]":
-    """A cluster that others run; its certificates come from Dask's own configuration.
+def connected(address: str, tls: Path | None = None) -> "Iterator[Client]":
+    """A cluster that others run.
+
+    `tls` is a folder of certificates; without one they come from Dask's own configuration.
 
     Raises:
-        UsageError: no encryption and not this machine. ExtentError: nobody answers.
+        UsageError: no encryption and not this machine, or no certificates in that folder.
+        ExtentError: nobody answers.
     """
     from distributed import Client
 
     check_address(address)
-    _quiet()
+    security = None if tls is None else certificates.security(tls)
+    quiet()
     try:
-        client = Client(address, timeout=SECONDS_TO_CONNECT)
+        client = Client(address, timeout=SECONDS_TO_CONNECT, security=security)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise ExtentError(f"--cluster {address}: cannot connect: {error}") from error
     with client:
         yield client
 
 
-def check_address(address: str) -> None:
-    """Refuse to send pickles over a network in the open.
+def check_address(address: str, named: str = "--cluster") -> None:
+    """Refuse to send pickles over a network in the open; `named` is what the user calls it.
 
     Raises:
         UsageError: the address is neither tls:// nor this machine's own.
     """
     protocol, _, rest = address.rpartition("://")
     host = rest.rpartition(":")[0].strip("[]")
-    if protocol == "tls" or host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if protocol not in ("tcp", "") or not loopback:
+    if protocol != "tls" and not (protocol in ("tcp", "") and is_loopback(host)):
         raise UsageError(
-            f"--cluster {address}: beyond this machine only tls:// addresses are used, because "
-            "Dask's messages are programs (certificates: see Dask's distributed.comm.tls settings)"
+            f"{named} {address}: beyond this machine only tls:// addresses are used, because "
+            "Dask's messages are programs (`extent certificates DIR` makes certificates for "
+            "--tls; Dask's own distributed.comm.tls settings count too)"
         )
 
 
-def _quiet() -> None:
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own, for itself."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def quiet() -> None:
     """Keep the cluster's own talk, above all at shutdown, off the user's screen."""
     for name in ("distributed", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -26,7 +26,8 @@ class Request:
     """A batch as it was asked for.
 
     `model` is a path or a shipped model's name; `cluster` the address of a Dask cluster, None for
-    one of this batch's own with `workers` processes (None: what suits the machine).
+    one of this batch's own with `workers` processes (None: what suits the machine). `tls` is the
+    folder of the cluster's certificates.
     """
 
     slides: Sequence[SlideInput]
@@ -36,6 +37,7 @@ class Request:
     resolution: Resolution
     cluster: str | None = None
     workers: int | None = None
+    tls: Path | None = None
 
     def __post_init__(self) -> None:
         if self.cluster is not None and self.workers is not None:
@@ -90,7 +92,7 @@ def predict(request: Request, display: Display, *, task: Task = predict_slide) -
 
 
 def _cluster(request: Request, share: Share) -> "AbstractContextManager[Client]":
-    return connected(request.cluster) if request.cluster else embedded(share)
+    return connected(request.cluster, request.tls) if request.cluster else embedded(share)
 
 
 def _settled(client: "Client", request: Request, share: Share) -> Model:

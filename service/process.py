@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+NICENESS = 10  # of what computes: lower in priority than whoever serves people
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -20,6 +21,11 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def lower_priority(niceness: int) -> None:
+    """Run at this niceness, unless it is higher already."""
+    os.nice(max(0, niceness - os.nice(0)))
 
 
 def forget_peak_memory() -> None:

@@ -20,7 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-NICENESS = 10
+from ..process import NICENESS, die_with, lower_priority
+
 KEPT_MODELS = 4
 MAX_LINE_BYTES = 4096  # a pipe takes this much at once or not at all (PIPE_BUF)
 CHILD = b">"
@@ -165,8 +166,6 @@ class Engine:
 
     def _leave(self, engine: int, hears: int) -> None:
         """In a child: leave the engine's affairs to the engine."""
-        from ..process import die_with
-
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setpgid(0, 0)
@@ -186,7 +185,7 @@ def _noted(*_: object) -> None:
 
 def main() -> None:
     """Serve the process that started this one, until it ends."""
-    os.nice(NICENESS)
+    lower_priority(NICENESS)
     from . import work  # noqa: F401  (what is heavy, once)
 
     orders, out = Orders(os.dup(0)), os.dup(1)

@@ -3,7 +3,6 @@
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,20 +10,12 @@ from sqlalchemy.orm import Session
 
 from .http.principals import Principal
 from .http.problems import Problem, not_found
-from .records.audit import Owner, audit
+from .records.audit import ByRule, Owner, audit
 from .records.database import Records, now
 from .records.tables import Job, SlideRecord, Upload
 from .settings import DAY, Settings
 
 UNFINISHED = ("queued", "running")
-
-
-@dataclass(frozen=True)
-class _Nobody:
-    """Who is answerable for what goes by rule: the owner's group, no key of theirs."""
-
-    group: str
-    key_id: str = "retention"
 
 
 def remove_slide(settings: Settings, records: Records, principal: Principal, slide_id: str) -> None:
@@ -65,14 +56,14 @@ def remove_expired(settings: Settings, records: Records) -> None:
             slide = session.get(SlideRecord, slide_id)
             if slide is None or slide.group is None or _in_use(session, slide_id):
                 continue
-            _forget(session, slide, _Nobody(slide.group), "expired")
+            _forget(session, slide, ByRule(slide.group), "expired")
         _remove_folder(settings, slide.path)
 
 
 def remove_unknown(settings: Settings, records: Records) -> None:
     """Remove folders of uploads that no record knows: the server stopped between the two.
 
-    Young ones stay, for their record may be under way.
+    Young ones stay, for their record may be under way; all do where the database knows no upload.
 
     Raises:
         RecordsError: the database is away.
@@ -81,8 +72,8 @@ def remove_unknown(settings: Settings, records: Records) -> None:
         known = set(session.scalars(sa.select(Upload.id)))
         paths = session.scalars(sa.select(SlideRecord.path).where(SlideRecord.kind == "upload"))
         known.update(path.partition("/")[0] for path in paths)
-    if not settings.uploads.is_dir():
-        return
+    if not known or not settings.uploads.is_dir():
+        return  # a database that knows nothing is probably another's
     for folder in settings.uploads.iterdir():
         with suppress(OSError):
             if folder.name not in known and time.time() - folder.stat().st_mtime > DAY:
@@ -103,7 +94,8 @@ def _in_use(session: Session, slide_id: str) -> bool:
     unfinished = sa.select(Job.slide_id, Job.request).where(Job.state.in_(UNFINISHED))
     wanted = sa.or_(Job.slide_id == slide_id, Job.kind == "training")
     return any(
-        job.slide_id == slide_id or slide_id in job.request.get("slides", ())
+        job.slide_id == slide_id
+        or any(case["slide"] == slide_id for case in job.request.get("cases", ()))
         for job in session.execute(unfinished.where(wanted))
     )
 

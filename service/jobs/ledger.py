@@ -131,6 +131,7 @@ class Ledger:
             "outcome": end.outcome,
             "result_attempt": end.number,
             "result_bytes": _bytes_in(folder),
+            **_NO_PROGRESS,
         }
         with self._records.begin() as session:
             job = _changed(session, self._values(end.job_id, end.number, **values))

@@ -4,20 +4,20 @@ import logging
 import shutil
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from annotations.errors import RecordsError
 
-from ..records.audit import Owner
+from ..records.audit import ByRule
 from ..records.database import Records, now
 from ..records.tables import Audit, BrowserSession, Idempotency, Job
 from ..removal import remove_expired, remove_unknown
 from ..settings import DAY, Settings
 from .folders import remove_attempts
 from .hub import Hub
+from .store import FINAL
 from .submission import audit_job
 
 log = logging.getLogger("extent.retention")
@@ -25,14 +25,6 @@ SECONDS_BETWEEN_SWEEPS = 600.0
 IDEMPOTENCY_DAYS = 7.0
 UNKNOWN_DAYS = 1.0  # a folder's age before it goes because no job is known to have made it
 MOST_AT_ONCE = 500  # jobs in one look
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """Who deletes what expired, in the audit."""
-
-    group: str
-    key_id: str = "retention"
 
 
 class Retention:
@@ -52,16 +44,16 @@ class Retention:
             self._thread.join(1)
 
     def sweep(self) -> None:
-        """Delete everything whose time has come.
+        """Delete everything whose time has come: results, uploads, records, what is left over.
 
         Raises:
             RecordsError: the database is away; the next sweep does the rest.
         """
         self._forget_records()
-        self._delete_results()
-        self._remove_folders()
         remove_expired(self._settings, self._records)
         remove_unknown(self._settings, self._records)
+        self._delete_results()
+        self._remove_folders()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -89,8 +81,7 @@ class Retention:
             for job in jobs:
                 job.result_attempt, job.result_bytes, job.deleted_at = None, 0, now()
                 job.revision = self._hub.next_revision(job.id, job.revision)
-                rule: Owner = _Rule(job.group)
-                audit_job(session, rule, job, "result expire", "deleted")
+                audit_job(session, ByRule(job.group), job, "result expire", "deleted")
         for job in jobs:
             shutil.rmtree(self._settings.jobs / job.id, ignore_errors=True)
             self._hub.announce(job.id, job.revision)
@@ -103,7 +94,7 @@ class Retention:
         folders = {path.name: path for path in self._settings.jobs.iterdir() if path.is_dir()}
         known = self._known(list(folders))
         for job_id, job in known.items():
-            if job.state in ("succeeded", "failed", "cancelled"):
+            if job.state in FINAL:
                 remove_attempts(folders[job_id], but={job.result_attempt})
         unknown = [path for name, path in folders.items() if name not in known]
         if unknown and not known:

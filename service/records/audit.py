@@ -1,5 +1,6 @@
 """The audit: who did what to which slide with which model, and how it ended."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy.orm import Session
@@ -15,6 +16,14 @@ class Owner(Protocol):
     def key_id(self) -> str: ...
     @property
     def group(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class ByRule:
+    """Who is answerable for what goes by itself: its owner's group, no key of theirs."""
+
+    group: str
+    key_id: str = "retention"
 
 
 def audit(

@@ -127,7 +127,7 @@ class Workers:
 
     def _cluster(self) -> "AbstractContextManager[Client]":
         if self._settings.cluster is not None:
-            return connected(self._settings.cluster)
+            return connected(self._settings.cluster, self._settings.tls)
         return embedded(self._share)
 
     def _watch(self, client: "Client") -> None:

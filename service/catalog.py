@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from annotations.errors import SlideError
 from .cursors import cursor_after, row_of
 from .http.principals import Principal
 from .http.problems import Problem, not_found
-from .readers.pool import ReaderPool, SlideRef
+from .readers.pool import ReaderPool
+from .readers.slide_ref import OwnFiles, SlideRef
 from .records.database import Records, new_id, now
 from .records.tables import SlideRecord
 from .settings import Settings
@@ -41,6 +42,7 @@ class Catalog:
         }
         self._scanning = threading.Lock()
         self._scanned_at = float("-inf")  # on the monotonic clock
+        self._left_out: Mapping[str, int] = {}
 
     def scan(self) -> None:
         """Bring the records up to what lies under the data root; scans never overlap.
@@ -52,15 +54,7 @@ class Catalog:
             RecordsError: the database is away.
         """
         with self._scanning:
-            tree = self._folders["disk"].walk()
-            with self._records.read() as session:
-                changes = _Changes(session, tree.slides)
-            if changes.any:
-                with self._records.begin() as session:
-                    changes.write(session)
-            for reason, count in sorted(tree.left_out.items()):
-                log.warning("left out of the slides: %s (%d)", reason, count)
-            self._scanned_at = time.monotonic()
+            self._scan()
 
     def get(self, principal: Principal, slide_id: str) -> SlideRecord:
         """A slide that the principal may see, though its file may have gone.
@@ -105,12 +99,16 @@ class Catalog:
 
         Raises:
             Problem: 410; it is not there any more, or a file of it lies elsewhere.
+            SlideError: it is there, and no slide; the text names no file.
         """
-        return self._files(record)[0]
+        return self._files(record).path
 
     def sees(self, record: SlideRecord) -> tuple[Path, ...]:
-        """All files of a slide, and nothing else, for whom decodes it; errors as of `path`."""
-        return self._files(record)[1]
+        """All that whoever decodes a slide may see: its files, and a DICOM folder itself.
+
+        Errors are those of `path`.
+        """
+        return self._files(record).sees
 
     def ref(self, record: SlideRecord) -> SlideRef:
         """What a reader needs to know of a slide; errors as of `path`."""
@@ -133,30 +131,22 @@ class Catalog:
         """Let go of the files of a slide that was deleted."""
         self._readers.forget(slide_id)
 
-    def stamp(self, kind: str, path: str) -> str:
-        """What changes when the slide's files do; see `FoundSlide`.
-
-        Raises:
-            Problem: 410; they are not there any more.
-        """
-        try:
-            return self._folders[kind].stamp(path)
-        except (OSError, SlideError):
-            raise Problem(410, GONE) from None
-
     async def examined(self, record: SlideRecord) -> SlideRecord:
         """The slide with `facts`, or with `unusable` and the reason, of its file as it is now.
+
+        What could not be read is tried again: its reader may have been short of time or memory.
 
         Raises:
             Problem: 410; its file is not there any more.
             RecordsError: the database is away.
         """
-        stamp = await asyncio.to_thread(self.stamp, record.kind, record.path)
-        if record.facts_of == stamp:
-            return record
-        known: dict[str, Any] = {"facts_of": stamp, "facts": None, "unusable": None}
+        known: dict[str, Any] = {"facts_of": None, "facts": None, "unusable": None}
         try:
-            known["facts"] = await self._readers.facts(await asyncio.to_thread(self.ref, record))
+            files = await asyncio.to_thread(self._files, record)
+            if record.facts is not None and record.facts_of == files.stamp:
+                return record
+            known["facts_of"] = files.stamp
+            known["facts"] = await self._readers.facts(SlideRef(record.id, files.path))
         except SlideError as error:
             known["unusable"] = str(error)
         return await asyncio.to_thread(self._keep, record.id, known)
@@ -173,13 +163,29 @@ class Catalog:
     def _scan_if_due(self) -> None:
         """Scan when the last one is old, unless one is under way: then what is known must do."""
         due = time.monotonic() - self._scanned_at > SECONDS_BETWEEN_SCANS
-        if due and not self._scanning.locked():
-            self.scan()
+        if due and self._scanning.acquire(blocking=False):
+            try:
+                self._scan()
+            finally:
+                self._scanning.release()
 
-    def _files(self, record: SlideRecord) -> tuple[Path, tuple[Path, ...]]:
+    def _scan(self) -> None:
+        tree = self._folders["disk"].walk()
+        with self._records.read() as session:
+            changes = _Changes(session, tree.slides)
+        if changes.any:
+            with self._records.begin() as session:
+                changes.write(session)
+        if tree.left_out != self._left_out:
+            for reason, count in sorted(tree.left_out.items()):
+                log.warning("left out of the slides: %s (%d)", reason, count)
+        self._left_out = tree.left_out
+        self._scanned_at = time.monotonic()
+
+    def _files(self, record: SlideRecord) -> OwnFiles:
         try:
             return self._folders[record.kind].files(record.path)
-        except (OSError, SlideError):
+        except OSError:
             raise Problem(410, GONE) from None
 
 

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from annotations.errors import SlideError
 from tiling.images import FLAT_SUFFIXES
-from tiling.slide_files import COMPANIONS_BESIDE, SEVERAL_FILES, slide_files
+from tiling.slide_files import COMPANIONS_BESIDE, SEVERAL_FILES
 
 from .inputs import SLIDE_SUFFIXES
+from .readers.names import said, unreadable
+from .readers.slide_ref import OwnFiles, own_files, stamp_of
 
 MOST_PATH_BYTES = 2000  # an index of PostgreSQL takes no longer entries
 DICOM = ".dcm"
@@ -20,8 +23,7 @@ HERE = "."
 class FoundSlide:
     """A slide in a folder: `path` relative to it, `bytes` of all its files.
 
-    `name` is its file's, or its DICOM folder's. `stamp` changes when a file of the slide does: how
-    many there are, their bytes, the last time of change.
+    `name` is its file's, or its DICOM folder's. `stamp` changes when one of its files does.
     """
 
     path: str
@@ -45,23 +47,22 @@ class SlideFolder:
     folder: Path
     without: Path | None = None
 
-    def files(self, path: str) -> tuple[Path, tuple[Path, ...]]:
-        """The slide at a relative path and all its files, absolute and without links.
+    def files(self, path: str) -> OwnFiles:
+        """The files of the slide at a relative path, all of them inside.
 
         Raises:
-            FileNotFoundError: it went, or a file of it lies elsewhere.
-            OSError: the system refuses to look at it.
+            OSError: it is not there, or elsewhere, or the system refuses to look at it.
+            SlideError: it is there, and no slide; the text names no file.
         """
         root, without = self._resolved()
         place = _inside(root / path, root, without)
-        files = tuple(_inside(file, root, without) for file in slide_files(place))
-        if not files:
-            raise FileNotFoundError("the slide has no files any more")
-        return place, files
-
-    def stamp(self, path: str) -> str:
-        """The stamp of the slide at a relative path, as it is now; errors as of `files`."""
-        return _stamp([file.stat() for file in self.files(path)[1]])
+        try:
+            own = own_files(place)
+        except SlideError as error:
+            raise unreadable(said(error, place)) from None
+        for file in own.sees:
+            _inside(file, root, without)
+        return own
 
     def walk(self) -> Tree:
         """Look through the folder and its subfolders, by name; hidden entries are left alone.
@@ -135,21 +136,15 @@ class _Walk:
     def _slide_of_several(self, path: str) -> None:
         """Take a slide whose files must first be shown to lie inside."""
         try:
-            files = self.slide_folder.files(path)[1]
-            if all(file.is_file() for file in files):
-                self._found(path, [file.stat() for file in files])
-        except OSError:
-            self.left_out["a link that leads nowhere or out of the folder"] += 1
+            own = self.slide_folder.files(path)
+            self._found(path, [file.stat() for file in own.sees if file.is_file()])
+        except (OSError, SlideError):
+            self.left_out["a slide whose files are missing or lie elsewhere"] += 1
 
     def _found(self, path: str, stats: Sequence[os.stat_result]) -> None:
         name = self.root.name if path == HERE else path.rpartition("/")[2]
         size = sum(stat.st_size for stat in stats)
-        self.slides.append(FoundSlide(path, name, size, _stamp(stats)))
-
-
-def _stamp(stats: Sequence[os.stat_result]) -> str:
-    size = sum(stat.st_size for stat in stats)
-    return f"{len(stats)}-{size}-{max(stat.st_mtime_ns for stat in stats)}"
+        self.slides.append(FoundSlide(path, name, size, stamp_of(stats)))
 
 
 def _suffix(entry: os.DirEntry[str]) -> str:

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from annotations.errors import SlideError
 from tiling.slide_files import SEVERAL_FILES, may_name_other_files
 
 from .failures import DISK_FULL
 from .http.problems import Problem
 from .inputs import SLIDE_SUFFIXES
+from .readers.names import unreadable
 
 SINGLE_FILE = SLIDE_SUFFIXES - SEVERAL_FILES
 CLOSED = -1
@@ -85,7 +85,7 @@ class UploadFile:
         """
         with disk_refusals():
             if may_name_other_files(self.path):
-                raise SlideError(f"the slide does not begin as a {self.suffix} file does")
+                raise unreadable(f"it does not begin as a {self.suffix} file does")
 
 
 class Tail:

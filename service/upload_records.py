@@ -6,11 +6,10 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from annotations.errors import SlideError
-
 from .http.principals import Principal
 from .http.problems import Problem, not_found
 from .jobs.room import check_disk, check_quota
+from .readers.names import unreadable
 from .records.audit import audit
 from .records.database import Records, new_id, now
 from .records.tables import SlideRecord, Upload
@@ -112,9 +111,7 @@ class UploadRecords:
         """Raises SlideError: the slide has more pixels than this server takes."""
         width, height = facts["size_level0"]
         if width * height > self._settings.limits.slide_pixels:
-            raise SlideError(
-                f"the slide claims {width} x {height} pixels, too many for this server"
-            )
+            raise unreadable(f"it claims {width} x {height} pixels, too many for this server")
 
     def make_slide(self, principal: Principal, upload: Upload, facts: dict[str, Any]) -> Upload:
         """A complete upload becomes a slide of its group; errors as of `keep`."""
@@ -130,7 +127,7 @@ class UploadRecords:
             bytes=upload.length,
             created_at=now(),
             expires_at=None if days is None else now() + days * DAY,
-            facts_of=SlideFolder(self._settings.uploads).stamp(path),
+            facts_of=SlideFolder(self._settings.uploads).files(path).stamp,
             facts=facts,
         )
         with self._records.begin() as session:

@@ -146,7 +146,7 @@ class UploadStore:
             self._uploads.check_size(facts)
         except SlideError as error:
             await asyncio.to_thread(self._uploads.refuse, principal, upload, str(error))
-            raise Problem(422, f"This is no slide that can be read: {error}") from None
+            raise Problem(422, str(error)) from None
         return await asyncio.to_thread(self._uploads.make_slide, principal, upload, facts)
 
 

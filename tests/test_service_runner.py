@@ -22,6 +22,7 @@ from service.settings import Retention, Settings
 from tests.conftest import REPOSITORY
 from tests.runners import Bench, bench, leave_result, server_settings, wait_for
 
+CANVAS = ".work/slides/result/canvas"  # of an attempt
 SLIDES = ("well", "broken", "crashes", "shy", "killed", "loses", "told", "slow", "raises", "still")
 
 
@@ -62,7 +63,7 @@ def stand_in(attempt: Attempt) -> AttemptEnd:
             say(phase, 1, 2)
         time.sleep(1.5)
     if does in ("slow", "still"):
-        (attempt.folder / "canvas").write_text("some of it")
+        (attempt.folder / CANVAS).mkdir(parents=True)
         fence = attempt.folder.parent / FENCE
         say("canvas", 1, 9)
         while fence.read_text() == str(attempt.number):
@@ -262,7 +263,7 @@ def test_draining_puts_what_runs_in_the_queue_and_the_next_server_goes_on(
         assert time.monotonic() - started < 30
         job = server.job(running)
         assert (job.state, job.attempt, job.losses) == ("queued", 1, 0)
-        assert server.path(job, "1", "canvas").exists()
+        assert server.path(job, "1", CANVAS).exists()
         assert server.runner.state.said == STOPPED
     (settings.data / "go").touch()
     with bench(settings, stand_in) as server:

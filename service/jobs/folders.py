@@ -4,6 +4,10 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from ..engine.attempt import RESULT
+from ..engine.training_files import STATE, WORK
+from ..results import ResultPlace
+
 
 def attempts(job_folder: Path) -> Iterator[tuple[int, Path]]:
     """The folders of a job's attempts, by number."""
@@ -23,4 +27,9 @@ def remove_attempts(job_folder: Path, *, but: Collection[int | None]) -> None:
 def previous(job_folder: Path, number: int) -> Path | None:
     """The folder of the last attempt before this one that left something to go on with."""
     earlier = sorted((entry for entry in attempts(job_folder) if entry[0] < number), reverse=True)
-    return next((path for _, path in earlier if any(path.iterdir())), None)
+    return next((path for _, path in earlier if _has_begun(path)), None)
+
+
+def _has_begun(attempt: Path) -> bool:
+    """Whether there is a part of a map, or the state of a training."""
+    return ResultPlace(attempt, RESULT).canvas.exists() or (attempt / WORK / STATE).exists()

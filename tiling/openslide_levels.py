@@ -57,6 +57,18 @@ class OpenedSlide:
         }
 
     @property
+    def largest_tile(self) -> tuple[int, int]:
+        """Width and height of the largest tile of any level; 0 x 0 where nothing is said of any."""
+        sizes = [(0, 0)]
+        for level in range(len(self.stored_level_sizes)):
+            key = f"{SHOWN_PREFIX}{level}].tile-"
+            with suppress(KeyError, ValueError):
+                sizes.append(
+                    (int(self.properties[key + "width"]), int(self.properties[key + "height"]))
+                )
+        return max(sizes, key=lambda size: size[0] * size[1])
+
+    @property
     def mpp(self) -> Pair | None:
         """µm per level-0 pixel, x and y, where the file states both as numbers."""
         with suppress(KeyError, ValueError):

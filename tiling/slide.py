@@ -20,6 +20,7 @@ MPP_RANGE = (0.05, 20.0)
 MAX_COARSER = 1.5  # a slide may be this much coarser than what is asked of it
 TILED_TIFF_VENDORS = {"aperio", "generic-tiff"}
 MAX_SIDE_PIXELS = 1_000_000  # a quarter of a metre at 0.25 µm/px
+MAX_TILE_PIXELS = 1 << 26  # decoding takes several bytes for each
 CHUNK_LEVEL_PIXELS = 1 << 24  # level pixels decoded at a time: bounds the memory of overviews
 
 
@@ -87,10 +88,9 @@ class Slide:
                 path, slide_name(path), level.size, box, None, mpp, [level], True, {}, _nothing
             )
         opened = openslide_levels.open_slide(file)
-        if max(opened.size_level0) > MAX_SIDE_PIXELS:
+        if implausible := _implausible(opened):
             opened.close()
-            width, height = opened.size_level0
-            raise SlideError(f"{file.name}: claims {width} x {height} pixels, as no scan has")
+            raise SlideError(f"{file.name}: claims {implausible}, as no scan has")
         levels, close = opened.levels, opened.close
         if opened.vendor in TILED_TIFF_VENDORS:
             tiles = tiff_tiles.open_tiles(file, opened.stored_level_sizes)
@@ -196,6 +196,15 @@ class Slide:
             (float(b.x), float(b.y)), (float(b.width), float(b.height)), (1, 1), downsample
         )
         return self.read(frame, frame.box), frame.downsample
+
+
+def _implausible(opened: openslide_levels.OpenedSlide) -> str | None:
+    """What is too large, where something is."""
+    width, height = opened.size_level0
+    if max(width, height) > MAX_SIDE_PIXELS:
+        return f"{width} x {height} pixels"
+    width, height = opened.largest_tile
+    return f"tiles of {width} x {height} pixels" if width * height > MAX_TILE_PIXELS else None
 
 
 def _nothing() -> None:

@@ -47,6 +47,7 @@ def train(
     *,
     out: Path,
     seed: int,
+    threads: int = 0,
     resume: bool = False,
     report: TrainReport | None = None,
 ) -> TrainResult:
@@ -55,11 +56,14 @@ def train(
     The model is the running average of weights at the epoch of the lowest validation loss, or at
     the last epoch when there are no validation cases. Equal inputs and seeds give equal bytes on
     one machine, also when the training was interrupted in between and taken up with `resume`.
+    `threads` of the processor compute; 0 leaves it to torch.
 
     Raises:
         SlideError, OutlineError, CohortError: from the cases. UsageError: resume with others.
     """
     report = report or TrainReport()
+    if threads:
+        torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
     state = out / "state.safetensors"
     trainer = Trainer(config, seed)

@@ -1,5 +1,6 @@
 """Outlines from one program's format to another's."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from shapely import Polygon, box
 
 from annotations import Outline, SlidePlane, read_outlines, write_outlines
 from annotations.errors import OutlineError, UsageError
-from annotations.origins import ORIGIN
+from annotations.origins import ORIGIN, file_origin_level0
 from service.convert import convert_on, convert_outlines
 
 RING = Outline("tumour", box(10, 20, 510, 320).difference(box(100, 100, 200, 150)))
@@ -116,6 +117,18 @@ def test_our_own_outlines_say_where_they_begin(tmp_path: Path) -> None:
     ours = tmp_path / "extent.geojson"
     write_outlines(ours, [Outline("tumour", box(400, 100, 500, 200))], format="qupath")
     ours.write_text(json.dumps({**json.loads(ours.read_text()), ORIGIN: [0.0, 0.0]}))
-    convert_on(CROPPED, ours, tmp_path / "out.geojson", "qupath")
-    (shown,) = read_outlines(tmp_path / "out.geojson")
-    assert shown.polygon.bounds == (100, 30, 200, 130)
+    packed = tmp_path / "extent.geojson.gz"
+    packed.write_bytes(gzip.compress(ours.read_bytes()))
+    for source in (ours, packed):
+        convert_on(CROPPED, source, tmp_path / "out.geojson", "qupath")
+        (shown,) = read_outlines(tmp_path / "out.geojson")
+        assert shown.polygon.bounds == (100, 30, 200, 130)
+
+
+@pytest.mark.parametrize(
+    "stated", ["[NaN, 0]", "[0, NaN]", "[1e9, 0]", "[0]", '"ab"', "[1e999, 0]"]
+)
+def test_an_origin_that_cannot_be_is_not_believed(tmp_path: Path, stated: str) -> None:
+    said = tmp_path / "a.geojson"
+    said.write_text(f'{{"type": "FeatureCollection", "{ORIGIN}": {stated}, "features": []}}')
+    assert file_origin_level0(said, CROPPED) == CROPPED.bounds_origin

@@ -7,6 +7,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -58,6 +59,7 @@ def train_attempt(attempt: Attempt, say: Say) -> dict[str, Any]:
                 card_for(config, cohort, split, config.name),
                 out=work,
                 seed=attempt.request["seed"],
+                threads=attempt.threads,
                 resume=True,
                 report=_report(work, config.epochs, say),
             )
@@ -123,7 +125,9 @@ def _take_over(previous: Path | None, work: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     for name in (STATE, CURVES):
         if previous is not None and (previous / WORK / name).is_file():
-            shutil.copyfile(previous / WORK / name, work / name)
+            partial = work / f".{name}.part"
+            shutil.copyfile(previous / WORK / name, partial)
+            partial.replace(work / name)  # a kill must not leave half a state
 
 
 def _report(work: Path, epochs: int, say: Say) -> TrainReport:
@@ -159,10 +163,15 @@ def _write_curves(path: Path, epochs: Sequence[Epoch]) -> None:
     """{"epochs": [1, 2, …], "series": {name: a value an epoch}}"""
     rows = [asdict(epoch) for epoch in epochs]
     numbers = [row.pop("epoch") for row in rows]
-    series = {name: [row[name] for row in rows] for name in rows[0]}
+    series = {name: [_finite(row[name]) for row in rows] for name in rows[0]}
     partial = path.with_name(f".{path.name}.part")
     partial.write_text(json.dumps({"epochs": numbers, "series": series}), encoding="utf-8")
     partial.replace(path)
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON knows no NaN: a held-out patient without a labelled pixel has no loss."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _publish(work: Path, folder: Path, result: TrainResult) -> None:

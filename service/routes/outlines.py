@@ -103,7 +103,7 @@ async def get_outlines(
         ),
     ] = "geojson",
     if_none_match: Annotated[str | None, Header()] = None,
-    accept_encoding: Annotated[str, Header()] = "",
+    accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
     """The last version, or a certain one, in a chosen format, for download."""
     slide = await asyncio.to_thread(parts.catalog.get, principal, slide_id)

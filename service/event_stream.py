@@ -1,7 +1,7 @@
 """Jobs as server-sent events: what changes is told at once, and no thread waits for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -64,15 +64,14 @@ class EventStreams:
         except TimeoutError:
             return
 
-    async def wait(self, hub: Hub, job_id: str, after_revision: int) -> None:
-        """Return when the job has news, when it is time for a sign of life, or at the close."""
-        news = asyncio.create_task(hub.wait(job_id, after_revision, SECONDS_BETWEEN_SIGNS))
-        closing = asyncio.create_task(self._closing.wait())
+    async def until(self, news: Coroutine[None, None, None]) -> None:
+        """Return when `news` does, or when the server closes."""
+        tasks = {asyncio.create_task(news), asyncio.create_task(self._closing.wait())}
         try:
-            await asyncio.wait({news, closing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            news.cancel()
-            closing.cancel()
+            for task in tasks:
+                task.cancel()
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,7 @@ class Watch:
     job_id: str
     kind: str
     describe: Callable[[Job], BaseModel]
+    seconds_between_signs: float = SECONDS_BETWEEN_SIGNS
 
     async def answer(self, last_event_id: str | None) -> Response:
         """The stream of what the watcher does not know yet; 204 when nothing will come any more.
@@ -97,8 +97,7 @@ class Watch:
         known = _revision(last_event_id)
         if known == job.revision and job.state in FINAL:
             return Response(status_code=204)  # a browser then stops coming back
-        # A server that was killed may have told more than it had recorded: then anew from here.
-        return _Stream(self.streams, self._events(known if known <= job.revision else 0))
+        return _Stream(self.streams, self._events(known))
 
     async def _events(self, known: int) -> AsyncIterator[bytes]:
         yield f"retry: {RETRY_MS}\n\n".encode()
@@ -121,7 +120,8 @@ class Watch:
                 return
             if not updates:
                 yield b": still here\n\n"
-            await self.streams.wait(self.hub, self.job_id, known)
+            news = self.hub.wait(self.job_id, known, self.seconds_between_signs)
+            await self.streams.until(news)
 
 
 class _Stream(StreamingResponse):

@@ -1,6 +1,7 @@
 """A real Chromium, driven at the viewer."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,7 +71,7 @@ def open_slide(page: Page, name: str) -> None:
     """Click a slide in the list and wait until its pixels are there."""
     page.get_by_role("tab", name="Slides").click()
     page.get_by_role("button", name=name).first.click()
-    expect(page.locator("#scale-bar")).to_be_visible()
+    expect(page.locator("#stage")).to_have_attribute("data-shows", name, timeout=20_000)
 
 
 def coloured(page: Page, layer: str) -> int:
@@ -92,6 +93,18 @@ def coloured(page: Page, layer: str) -> int:
 def area(page: Page) -> float:
     """The tumour area that is shown, in mm²."""
     return float(page.locator("#area").inner_text().replace(",", "").removesuffix(" mm²"))
+
+
+def centre_um(page: Page) -> tuple[int, int]:
+    """Where the middle of the view lies, in µm, as the pointer is told there."""
+    box = page.locator(".osd").bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] / 2 + 1, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    said = page.locator("#coordinates").inner_text()
+    assert said.endswith("µm")
+    x, y = (int(part.replace(",", "")) for part in re.findall(r"[\d,]+", said))
+    return x, y
 
 
 def shot(page: Page, folder: Path, name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from service.settings import Settings
-from tests.browser import LAPTOP, TABLET, UPRIGHT, browsing, open_slide
+from tests.browser import LAPTOP, TABLET, UPRIGHT, browsing, centre_um, open_slide
 from tests.lab import lab
 from tests.outlined import write_measured_slide
 from tests.served import served
@@ -55,13 +55,7 @@ def test_names_are_text(client: httpx.Client) -> None:
 def test_the_pointer_says_where_it_is(client: httpx.Client) -> None:
     with browsing(client.base_url) as page:
         open_slide(page, "lung.tiff")
-        box = page.locator(".osd").bounding_box()
-        assert box
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        said = page.locator("#coordinates").inner_text()
-        x, y = (int(part.replace(",", "")) for part in re.findall(r"[\d,]+", said))
-        assert abs(x - 1600) <= 8 and abs(y - 1200) <= 8, said  # the centre, at 2 µm/px
-        assert said.endswith("µm")
+        assert centre_um(page) == pytest.approx((1600, 1200), abs=8)  # 2 µm/px
 
 
 def test_uploads_become_slides(client: httpx.Client, tmp_path: Path) -> None:

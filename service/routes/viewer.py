@@ -31,8 +31,7 @@ it unless it was built with EXTENT_WITHOUT_VIEWER=1.</p>
 @router.get("/")
 def show_viewer(if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """The page; without a bundle, one that says how to build it."""
-    page = BUNDLE / "index.html"
-    content = page.read_bytes() if page.is_file() else NOT_BUILT.encode()
+    content = page_of(BUNDLE)
     digest = hashlib.sha256(content).hexdigest()[:16]
     headers = {"ETag": etag(digest), "Cache-Control": "no-cache"}
     if names(if_none_match, digest):
@@ -54,6 +53,12 @@ def get_asset(name: str, if_none_match: Annotated[str | None, Header()] = None) 
     if names(if_none_match, name):
         return Response(status_code=304, headers=headers)
     return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers=headers)
+
+
+def page_of(bundle: Path) -> bytes:
+    """The page of a bundle, or of none."""
+    page = bundle / "index.html"
+    return page.read_bytes() if page.is_file() else NOT_BUILT.encode()
 
 
 def _assets() -> dict[str, Path]:

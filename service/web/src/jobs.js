@@ -128,7 +128,8 @@ export class JobList {
   }
 
   #progress(job) {
-    const doing = job.phase ? `${job.phase}, ${percent(job.share)}` : "A worker takes it up when one is free.";
+    const waiting = job.state === "queued" ? "A worker takes it up when one is free." : "starting";
+    const doing = job.phase ? `${job.phase}, ${percent(job.share)}` : waiting;
     const known = job.state === "running" && job.total > 0;
     return el(
       "div",

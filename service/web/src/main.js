@@ -50,9 +50,10 @@ async function main() {
     remember({ slide: id, job: "" });
     document.title = state.slide ? `${state.slide.name} – Extent` : "Extent";
     byId("slide-title").textContent = state.slide?.name ?? "";
-    byId("stage").classList.toggle("empty", !state.slide);
+    byId("stage").dataset.shows = "";
     if (state.slide) await stage.open(state.slide);
     else stage.close();
+    byId("stage").dataset.shows = state.slide?.name ?? "nothing";
     emit("slide", state.slide);
     if (job) jobs.show(await get(`/v1/jobs/${job}`));
   };
@@ -63,7 +64,7 @@ async function main() {
 
   const { slide, job, tab } = address();
   beginTabs(slide ? tab : "slides");
-  byId("stage").classList.add("empty");
+  byId("stage").dataset.shows = "nothing";
   await Promise.all([slides.load(), start.load()]);
   if (slide) await open({ slide, job });
 }

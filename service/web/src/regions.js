@@ -19,14 +19,14 @@ export function regionList(stage, regions) {
         el(
           "span",
           { className: "slide-facts" },
-          `${millimetres(region.max_diameter_mm)} across · mean ${percent(region.mean_probability)}`,
+          `${millimetres(region.max_diameter_mm)} · ${percent(region.mean_probability)}`,
         ),
       ),
     ),
   );
   function fly(place) {
-    const { bbox_level0: box, area_mm2: mm2 } = regions[place];
-    stage.flyTo(box);
+    const { bbox_level0: [left, top, right, bottom], area_mm2: mm2 } = regions[place];
+    stage.flyTo([left, top, right - left, bottom - top]);
     flown = place;
     for (const [at, { firstChild }] of items.entries()) {
       firstChild.toggleAttribute("aria-current", at === place);
@@ -34,8 +34,10 @@ export function regionList(stage, regions) {
     items[place].scrollIntoView({ block: "nearest" });
     announce(`Region ${place + 1} of ${regions.length}, ${area(mm2)}`);
   }
-  const heading = el("h3", {}, regions.length ? plural(regions.length, "region") : "No region");
-  return [heading, el("ol", { className: "regions", "aria-label": "Regions" }, items)];
+  if (!regions.length) return [el("h3", {}, "No region")];
+  const heading = el("h3", {}, plural(regions.length, "region"));
+  const columns = el("p", { className: "hint" }, "Area, largest diameter, mean probability");
+  return [heading, columns, el("ol", { className: "regions", "aria-label": "Regions" }, items)];
 }
 
 /** Fly to the next (1) or previous (-1) region of the list, round and round. */

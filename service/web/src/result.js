@@ -65,7 +65,8 @@ export class Result {
       "div",
       { className: "checks", role: "group", "aria-label": "Layers" },
       box("map", "Probability map", "m"),
-      box("predicted", "Predicted outline", "o"),
+      box("predicted", "Outline", "o"),
+      box("expert", "Experts' outlines", "e"),
     );
   }
 

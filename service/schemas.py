@@ -30,6 +30,16 @@ class ProblemDocument(Answer):
     detail: Annotated[str, Field(examples=["There is no such job, or it is not yours."])]
 
 
+EVENT: dict[str, object] = {  # of a stream of server-sent events
+    "type": "object",
+    "properties": {
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
+
+
 def time_of(seconds: float | None) -> datetime | None:
     """Seconds since 1970 as a time in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

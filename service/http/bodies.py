@@ -18,6 +18,7 @@ SLACK = 1 << 16  # what any gzipped body may expand to, however small
 JSON_TYPE = re.compile(rb"application/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 OUTLINES = re.compile(r"/v1/slides/[^/]+/outlines/?")
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+INNERMOST = re.compile(rb"\[\]|{}")
 BESIDE_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -176,6 +177,6 @@ def check_depth(body: bytes, most: int) -> None:
     for _ in range(most):  # each pass takes away the innermost pairs
         if not brackets:
             return
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = INNERMOST.sub(b"", brackets)
     if brackets:
         raise Problem(400, f"The JSON is nested deeper than {most} levels, or not closed.")

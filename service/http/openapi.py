@@ -65,6 +65,7 @@ def openapi_of(app: FastAPI, https: bool) -> dict[str, Any]:
     for path, operations in document.get("paths", {}).items():
         for method, operation in operations.items():
             _complete(operation, is_open=(method.upper(), path) in OPEN)
+    _even_tuples(document)
     app.openapi_schema = document
     return document
 
@@ -92,3 +93,16 @@ def _answers_otherwise(response: dict[str, Any]) -> bool:
     schema = response.get("content", {}).get("application/json", {}).get("schema", {})
     name = schema.get("$ref", "").rpartition("/")[2]
     return bool(types) or name not in ("", "ProblemDocument", "HTTPValidationError")
+
+
+def _even_tuples(node: Any) -> None:
+    """Say "an array of two numbers" where Pydantic says "a number, then a number"."""
+    if isinstance(node, list):
+        for part in node:
+            _even_tuples(part)
+    elif isinstance(node, dict):
+        kinds = node.get("prefixItems")
+        if isinstance(kinds, list) and all(kind == kinds[0] for kind in kinds):
+            node["items"] = node.pop("prefixItems")[0]
+        for part in node.values():
+            _even_tuples(part)

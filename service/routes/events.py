@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response
 
 from ..deps import Parts, Reader
 from ..event_stream import MEDIA_TYPE, Watch
-from ..schemas import Id, problems
+from ..schemas import EVENT, Id, problems
 from .job_schemas import JobAnswer
 from .jobs import MAP
 
@@ -22,7 +22,7 @@ EXAMPLE = 'event: job\nid: 7\ndata: {"id":"6f1e…","state":"running","share":0.
         **problems(404, 422),
         200: {
             "description": "An event for every change; it ends with the job.",
-            "content": {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE}},
+            "content": {MEDIA_TYPE: {"schema": EVENT, "example": EXAMPLE}},
         },
         204: {"description": "The job is finished and `Last-Event-ID` was its last event."},
     },

@@ -14,7 +14,7 @@ from ..http.principals import Principal
 from ..http.problems import Problem
 from ..jobs.submission import Submission
 from ..records.tables import Job
-from ..schemas import Id, problems
+from ..schemas import EVENT, Id, problems
 from ..services import Services
 from ..training_request import check_config, check_name, checked_cases, checked_label
 from .training_schemas import Curves, State, TrainingAnswer, TrainingRequest, TrainingsAnswer
@@ -147,7 +147,7 @@ def get_curves_picture(training_id: Id, parts: Parts, principal: Reader) -> Resp
         **problems(404, 422),
         200: {
             "description": "An event `job` for every change; it ends with the training.",
-            "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+            "content": {MEDIA_TYPE: {"schema": EVENT}},
         },
         204: {"description": "It is finished and `Last-Event-ID` was its last event."},
     },

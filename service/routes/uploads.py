@@ -1,8 +1,7 @@
 """Resumable uploads of slides by the tus protocol 1.0 (tus.io)."""
 
 import asyncio
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import Field
@@ -43,6 +42,15 @@ Sum = Annotated[
 ]
 
 
+def _told(status: int, description: str, *names: str) -> dict[int | str, dict[str, Any]]:
+    """The answer of a route that says everything in headers."""
+    headers = {name: {"schema": {"type": "string"}} for name in ("Tus-Resumable", *names)}
+    return {status: {"description": description, "headers": headers}}
+
+
+PROGRESS = ("Upload-Offset", "Upload-Length", "Upload-Metadata", "Upload-Expires", "Extent-Slide")
+
+
 class UploadAnswer(Answer):
     """What became of an upload."""
 
@@ -52,7 +60,7 @@ class UploadAnswer(Answer):
     state: Literal["receiving", "ready", "refused"]
     slide: Annotated[Id | None, Field(description="The slide that it became.")]
     reason: Annotated[str | None, Field(description="Why it was refused.")]
-    expires_at: Time | datetime
+    expires_at: Time
 
     @classmethod
     def of(cls, upload: Upload) -> "UploadAnswer":
@@ -69,7 +77,22 @@ class UploadAnswer(Answer):
         )
 
 
-@router.options("", status_code=204, summary="What the server's tus can", responses=problems())
+@router.options(
+    "",
+    status_code=204,
+    summary="What the server's tus can",
+    responses={
+        **_told(
+            204,
+            "What is spoken here.",
+            "Tus-Version",
+            "Tus-Extension",
+            "Tus-Checksum-Algorithm",
+            "Tus-Max-Size",
+        ),
+        **problems(),
+    },
+)
 async def describe_uploads(parts: Parts, _: Reader) -> Response:
     return tus.answer(
         204,
@@ -83,9 +106,13 @@ async def describe_uploads(parts: Parts, _: Reader) -> Response:
 @router.post(
     "",
     status_code=201,
+    response_class=Response,
     summary="Begin an upload",
     description="`Location` says where its bytes go, `Upload-Expires` until when.",
-    responses=problems(403, 412, 413, 422, 507),
+    responses={
+        **_told(201, "It has begun.", "Location", "Upload-Expires"),
+        **problems(403, 412, 413, 422, 507),
+    },
 )
 def create_upload(
     parts: Parts,
@@ -105,8 +132,9 @@ def create_upload(
 
 @router.head(
     "/{upload_id}",
+    response_class=Response,
     summary="How far an upload is",
-    responses=problems(404, 410, 412, 422),
+    responses={**_told(200, "How far.", *PROGRESS), **problems(404, 410, 412, 422)},
 )
 async def upload_offset(parts: Parts, principal: Writer, _: Tus, upload_id: Id) -> Response:
     return _progress(200, await parts.uploads.settle(principal, upload_id))
@@ -120,7 +148,10 @@ async def upload_offset(parts: Parts, principal: Writer, _: Tus, upload_id: Id) 
         "After the last byte the file is looked at: the answer names the slide that it became in "
         "`Extent-Slide`, or is 422 and the upload is gone."
     ),
-    responses=problems(404, 408, 409, 410, 412, 413, 415, 422, 423, 460, 507),
+    responses={
+        **_told(204, "So far.", *PROGRESS),
+        **problems(404, 408, 409, 410, 412, 413, 415, 422, 423, 460, 507),
+    },
     openapi_extra=BYTES,
 )
 async def continue_upload(
@@ -150,7 +181,10 @@ async def terminate_upload(parts: Parts, principal: Writer, _: Tus, upload_id: I
     "/{upload_id}",
     status_code=204,
     summary="The same for clients that know GET and POST only",
-    responses=problems(404, 405, 408, 409, 410, 412, 413, 415, 422, 423, 460, 507),
+    responses={
+        **_told(204, "So far; or gone.", *PROGRESS),
+        **problems(404, 408, 409, 410, 412, 413, 415, 422, 423, 460, 507),
+    },
     openapi_extra=BYTES,
 )
 async def override_method(

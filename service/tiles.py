@@ -16,6 +16,7 @@ from .readers.pool import ReaderPool, SlideRef
 
 CACHE_BYTES = 256 << 20
 SECONDS_SEEN = 2.0  # for so long nobody asks again whether a group may see a slide
+SECONDS_AHEAD = 1.0  # a slide in demand is looked at anew so long before, and nobody waits for it
 MOST_SEEN = 4_096
 NO_TILE = "The slide has no such tile; its .dzi document says which there are."
 
@@ -78,20 +79,35 @@ class Tiles:
         return await self._pictures.get((slide_id, seen.stamp, longest_side), make)
 
     def _fresh(self, principal: Principal, slide_id: str) -> _Seen | None:
+        """The slide as it was SECONDS_SEEN ago or later, if it was looked at since."""
         seen = self._seen.get((principal.group, slide_id))
-        return seen if seen is not None and time.monotonic() < seen.until else None
+        now = time.monotonic()
+        if seen is None or now >= seen.until:
+            return None
+        if now >= seen.until - SECONDS_AHEAD:
+            self._looking_at(principal, slide_id)
+        return seen
 
     async def _look(self, principal: Principal, slide_id: str) -> _Seen:
-        """The slide as it was SECONDS_SEEN ago or later; those who wait share one look."""
+        """As `_fresh`, by looking now where that must be."""
         if (seen := self._fresh(principal, slide_id)) is not None:
             return seen
+        return await asyncio.shield(self._looking_at(principal, slide_id))
+
+    def _looking_at(self, principal: Principal, slide_id: str) -> asyncio.Task[_Seen]:
+        """The look that is under way, which all who need it share."""
         key = (principal.group, slide_id)
+
+        def looked(task: asyncio.Task[_Seen]) -> None:
+            del self._looking[key]
+            if task.cancelled() or task.exception() is not None:
+                self._seen.pop(key, None)
+
         task = self._looking.get(key)
         if task is None:
-            task = asyncio.create_task(self._looked(principal, slide_id))
-            self._looking[key] = task
-            task.add_done_callback(lambda _: self._looking.pop(key))
-        return await asyncio.shield(task)
+            task = self._looking[key] = asyncio.create_task(self._looked(principal, slide_id))
+            task.add_done_callback(looked)
+        return task
 
     async def _looked(self, principal: Principal, slide_id: str) -> _Seen:
         ref = await asyncio.to_thread(self._ref, principal, slide_id)

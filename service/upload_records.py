@@ -15,7 +15,7 @@ from .records.database import Records, new_id, now
 from .records.tables import SlideRecord, Upload
 from .settings import DAY, Settings
 from .slide_tree import SlideFolder
-from .upload_files import FULL, Tail, UploadFile
+from .upload_files import FULL, Tail, UploadFile, disk_refusals
 
 RECEIVING, READY, REFUSED = "receiving", "ready", "refused"
 EXPIRED = "This upload was not finished in time and is gone; start it again."
@@ -41,9 +41,10 @@ class UploadRecords:
         limits = self._settings.limits
         if length > limits.upload_bytes:
             raise Problem(413, f"An upload may have {limits.upload_bytes:,} bytes at most.")
-        self._settings.uploads.mkdir(parents=True, exist_ok=True)
-        check_disk(self._settings)
-        free = shutil.disk_usage(self._settings.uploads).free
+        with disk_refusals():
+            self._settings.uploads.mkdir(parents=True, exist_ok=True)
+            check_disk(self._settings)
+            free = shutil.disk_usage(self._settings.uploads).free
         if length > free - self._settings.retention.free_bytes:
             raise Problem(507, FULL)
         upload = Upload(

@@ -13,6 +13,7 @@ from service.records.database import Records, new_id, now
 from service.records.tables import Audit, OutlineVersion, SlideRecord
 from service.settings import Settings
 from tests.conftest import draw_slide
+from tests.lab import NOBODY
 from tests.served import served
 
 
@@ -43,7 +44,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    settings = Settings(tmp_path / "data", tmp_path / "state", readers=1)
+    settings = Settings(tmp_path / "data", tmp_path / "state", readers=1, cluster=NOBODY)
     settings.data.mkdir()
     draw_slide(settings.data / "b drawn.png", 480, 360)
     (settings.data / "a broken.svs").write_bytes(b"II*\0 not really")
@@ -81,7 +82,7 @@ def test_a_file_that_is_no_slide_says_why_without_its_name(lab: Lab) -> None:
 
 
 def test_real_slides(data: Path, tmp_path: Path) -> None:
-    with served(Settings(data / "slides", tmp_path / "state")) as client:
+    with served(Settings(data / "slides", tmp_path / "state", cluster=NOBODY)) as client:
         listed = {item["name"]: item["id"] for item in client.get("/v1/slides").json()["items"]}
         assert "packer_example.tif" in listed
         assert "dicom_cmu1_small_region" in listed

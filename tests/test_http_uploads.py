@@ -25,6 +25,7 @@ from service.records.tables import Audit, Upload
 from service.settings import Limits, Retention, Settings
 from service.upload_files import SINGLE_FILE
 from tests.conftest import REPOSITORY, command
+from tests.lab import NOBODY, lab
 from tests.served import free_port, served
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -97,7 +98,7 @@ def _base64(content: bytes) -> str:
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     (tmp_path / "data").mkdir()
-    settings = Settings(tmp_path / "data", tmp_path / "state", readers=1)
+    settings = Settings(tmp_path / "data", tmp_path / "state", readers=1, cluster=NOBODY)
     slide = _noise(500, 350)
     with served(settings) as client:
         yield Desk(settings, client, slide)
@@ -135,6 +136,18 @@ def test_a_real_client_uploads_a_slide_in_pieces(desk: Desk, checksum: bool) -> 
     assert desk.client.delete(f"/v1/slides/{slide_id}").status_code == 204
     assert desk.client.get(place).status_code == 404
     assert desk.folders() == []
+
+
+def test_a_real_slide_is_what_it_was(desk: Desk, data: Path) -> None:
+    path = data / "slides" / "CMU-1-Small-Region.svs"
+    uploader = TusClient(desk.url).uploader(str(path), metadata={"filename": path.name})
+    uploader.upload()  # in one request, as clients do that are not told otherwise
+    slide_id = uploader.request.response_headers["extent-slide"]
+    slide = desk.client.get(f"/v1/slides/{slide_id}").json()
+    assert (slide["format"], slide["mpp"]) == ("Aperio SVS", [0.499, 0.499])
+    tile = desk.client.get(f"/v1/slides/{slide_id}_files/8/0_0.jpeg")
+    assert tile.status_code == 200
+    assert desk.stored() == path.read_bytes()
 
 
 def test_a_real_client_resumes(desk: Desk) -> None:
@@ -385,9 +398,37 @@ def test_lost_bytes_are_said(desk: Desk) -> None:
     assert desk.send(place, 1000, desk.slide[1000:]).status_code == 410
 
 
+def test_uploads_are_their_groups(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    slide = _noise(60, 50)
+    with lab(Settings(tmp_path / "data", tmp_path / "state", readers=1)) as people:
+        anna, reader, stranger = (
+            Desk(people.settings, client, slide)
+            for client in (people.anna, people.reader, people.stranger)
+        )
+        assert reader.create().status_code == 403
+        place = anna.begin()
+        assert reader.send(place, 0, slide).status_code == 403
+        assert reader.state(place)["offset"] == 0
+        for answer in (
+            stranger.send(place, 0, slide),
+            stranger.client.head(place, headers=TUS),
+            stranger.client.get(place),
+            stranger.client.delete(place, headers=TUS),
+        ):
+            assert answer.status_code == 404
+        slide_id = anna.send(place, 0, slide).headers["Extent-Slide"]
+        assert reader.client.get(f"/v1/slides/{slide_id}").status_code == 200
+        assert reader.client.delete(f"/v1/slides/{slide_id}").status_code == 403
+        assert stranger.client.get(f"/v1/slides/{slide_id}").status_code == 404
+        assert stranger.client.delete(f"/v1/slides/{slide_id}").status_code == 404
+        assert stranger.client.get("/v1/slides").json()["items"] == []
+        assert httpx.post(f"{people.anna.base_url}/v1/uploads").status_code == 401
+
+
 def test_limits_of_a_group(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    settings = Settings(tmp_path / "data", tmp_path / "state")
+    settings = Settings(tmp_path / "data", tmp_path / "state", cluster=NOBODY)
     settings = replace(
         settings,
         limits=Limits(uploads_open=2),

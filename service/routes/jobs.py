@@ -146,8 +146,7 @@ def _check_slide(slide: SlideRecord, body: JobRequest) -> None:
     """
     facts = slide.facts
     if slide.unusable is not None or facts is None:
-        reason = slide.unusable or "nothing is known of it"
-        raise Problem(422, f"The slide cannot be read: {reason}.".replace("..", "."))
+        raise Problem(422, slide.unusable or "The slide cannot be read.")
     if facts["mpp"] is None and body.mpp is None:
         raise Problem(
             422,

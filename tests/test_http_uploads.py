@@ -140,7 +140,9 @@ def test_a_real_client_uploads_a_slide_in_pieces(desk: Desk, checksum: bool) -> 
 
 def test_a_real_slide_is_what_it_was(desk: Desk, data: Path) -> None:
     path = data / "slides" / "CMU-1-Small-Region.svs"
-    uploader = TusClient(desk.url).uploader(str(path), metadata={"filename": path.name})
+    uploader = TusClient(desk.url).uploader(
+        file_stream=io.BytesIO(path.read_bytes()), metadata={"filename": path.name}
+    )
     uploader.upload()  # in one request, as clients do that are not told otherwise
     slide_id = uploader.request.response_headers["extent-slide"]
     slide = desk.client.get(f"/v1/slides/{slide_id}").json()

@@ -177,7 +177,7 @@ def test_a_slide_in_use_stays(bench: Bench, kind: str, state: str) -> None:
     job = Job(id=new_id(), kind=kind, group="local", key_id="k", model="m", created_at=now())
     job.state = state
     job.slide_id = slide.id if kind == "map" else None
-    job.request = {"slides": [slide.id]} if kind == "training" else {}
+    job.request = {"cases": [{"slide": slide.id}]} if kind == "training" else {}
     with bench.records.begin() as session:
         session.add(job)
     with pytest.raises(Problem) as refusal:

@@ -1,5 +1,6 @@
 """A server with keys of two groups, and jobs in any state, for tests over HTTP."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -70,6 +71,15 @@ class Lab:
         """Set columns of a job's record."""
         with self.records.begin() as session:
             session.execute(sa.update(Job).where(Job.id == job_id).values(**values))
+
+    def finish(self, job: dict[str, Any], seconds: float = 120) -> dict[str, Any]:
+        """The job as it is once it is finished."""
+        deadline = time.monotonic() + seconds
+        while job["finished_at"] is None:
+            assert time.monotonic() < deadline, f"the job is still {job['state']}"
+            time.sleep(0.1)
+            job = self.anna.get(job["links"]["self"]).json()
+        return job
 
 
 @contextmanager

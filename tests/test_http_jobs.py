@@ -118,6 +118,7 @@ def test_idempotency_keys_that_are_none(served_lab: Lab, key: str) -> None:
         ({"region_level0": [0, 355, 10, 6]}, 422, "480 x 360"),
         ({"region_level0": [-1, 0, 10, 10]}, 422, "region_level0"),
         ({"region_level0": [0, 0, 0, 10]}, 422, "region_level0"),
+        ({"region_level0": [0, 0, 10.5, 10]}, 422, "region_level0"),
         ({"region_level0": [0, 0, 10]}, 422, "region_level0"),
         ({"region_level0": [0, 0, 1e300, 10]}, 422, "region_level0"),
         ({"region_level0": "all of it"}, 422, "region_level0"),

@@ -8,8 +8,8 @@ from ..records.tables import Job
 from ..schemas import Answer, Body, Id, Time, time_of
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Pixels = Annotated[float, Field(ge=0, le=1 << 31)]
-Side = Annotated[float, Field(ge=1, le=1 << 31)]
+Pixels = Annotated[int, Field(ge=0, le=1 << 31)]
+Side = Annotated[int, Field(ge=1, le=1 << 31)]
 Region = Annotated[
     tuple[Pixels, Pixels, Side, Side],
     Field(

@@ -20,7 +20,7 @@ from .upload_files import Tail
 from .upload_records import RECEIVING, UploadRecords
 
 BATCH = 1 << 20  # bytes written at a time
-KEPT_AT_ONCE = 32 << 20  # bytes after which those of a long request are safe from a kill
+KEPT_AT_ONCE = 8 << 20  # bytes after which those of a long request are safe from a kill
 
 
 class UploadStore:

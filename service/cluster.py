@@ -148,5 +148,6 @@ def is_loopback(host: str) -> bool:
 
 def quiet() -> None:
     """Keep the cluster's own talk, above all at shutdown, off the user's screen."""
-    for name in ("distributed", "tornado", "asyncio"):
+    own = ("distributed.client", "tornado.application")  # of levels of their own
+    for name in ("distributed", "tornado", "asyncio", *own):
         logging.getLogger(name).setLevel(logging.CRITICAL)

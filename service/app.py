@@ -61,7 +61,7 @@ SAID = {  # of what no route answers
     404: "There is nothing at this address.",
     405: "This address does not take that method; Allow has those that it takes.",
 }
-PLAIN = re.compile(r"\w{1,60}", re.ASCII)
+FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}|\d+", re.ASCII)
 FAULTS_SHOWN = 5
 
 
@@ -119,8 +119,8 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 def _place(parts: tuple[int | str, ...]) -> str:
-    """Where in a request something is; names that its sender made up may say anything."""
-    return ".".join(str(part) if PLAIN.fullmatch(str(part)) else "…" for part in parts)
+    """Where in a request something is; what is no field's name may say anything."""
+    return ".".join(str(part) if FIELD.fullmatch(str(part)) else "…" for part in parts)
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:

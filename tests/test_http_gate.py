@@ -111,7 +111,7 @@ class TestWhoAsks:
 
     def test_a_wrong_key_is_nobodys_even_on_loopback(self, local: httpx.Client) -> None:
         for key in ("Bearer nonsense", f"Bearer {KEY_IN_URL}", "Basic dTpw", "Bearer", "é"):
-            answer = local.get("/v1/session", headers={"Authorization": key.encode()})
+            answer = local.get("/v1/session", headers={b"Authorization": key.encode()})
             assert refusal(answer)[0] == 401
             assert answer.headers["www-authenticate"] == "Bearer"
 

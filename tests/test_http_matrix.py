@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ from service.settings import Limits, Settings
 from tests.served import served
 
 OFTEN = Limits(requests_per_minute=10**7, anonymous_per_minute=10**7)
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "slide_name": "x.svs",
     "slide_path": "/slides/x.svs",
     "model_path": "/models/m.safetensors",
@@ -33,7 +34,7 @@ REQUEST = {
     "name": "m",
     "config": "demo",
     "cases": [],
-    "foreground_label": None,
+    "foreground_label": "tumour",
 }
 
 
@@ -62,7 +63,7 @@ def rules(app_settings: Settings) -> list[Rule]:
     for route in create_app(app_settings).routes:
         assert isinstance(route, APIRoute), f"{route}: neither a rule nor a way to give it one"
         scopes = list(scopes_of(route.dependant))
-        for method in route.methods:
+        for method in route.methods or ():
             is_open = (method, route.path) in OPEN
             assert len(scopes) == (0 if is_open else 1), f"{method} {route.path}: no rule, or two"
             found.append(Rule(method, route.path, None if is_open else scopes[0]))

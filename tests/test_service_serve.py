@@ -1,0 +1,216 @@
+"""`extent serve` and `extent keys` as a user runs them."""
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import REPOSITORY, command, draw_slide, extent, write_random_model
+from tests.served import free_port
+
+SECONDS_TO_STOP = 30.0
+HEADLESS = "every request needs a key and there is none"
+
+
+@dataclass
+class Running:
+    """A server process, and a client of it."""
+
+    process: subprocess.Popen[str]
+    client: httpx.Client
+
+    def stop(self, signum: int = signal.SIGTERM) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr."""
+        self.process.send_signal(signum)
+        out, err = self.process.communicate(timeout=SECONDS_TO_STOP)
+        return self.process.returncode, out, err
+
+
+@contextmanager
+def serving(folder: Path, *options: object, **environment: str) -> Iterator[Running]:
+    """Run `extent serve` on folder/slides and folder/state, until the block ends."""
+    (folder / "slides").mkdir(exist_ok=True)
+    port = free_port()
+    places = ("--data", folder / "slides", "--state", folder / "state", "--port", port)
+    process = subprocess.Popen(
+        command("serve", *places, *options),
+        cwd=REPOSITORY,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            running = Running(process, client)
+            _await(running)
+            yield running
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _await(running: Running) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert running.process.poll() is None, running.process.communicate()
+        assert time.monotonic() < deadline
+        try:
+            if running.client.get("/v2/health/live").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+
+
+def test_a_server_says_where_it_is_and_stops_when_asked(tmp_path: Path) -> None:
+    with serving(tmp_path) as running:
+        assert running.client.get("/v1/session").json()["via"] == "loopback"
+        code, out, err = running.stop()
+    assert code == 0
+    assert f"http://localhost:{running.client.base_url.port}" in out
+    assert "Research use only" in out and str(tmp_path / "state") in out
+    assert re.search(r"\dZ INFO extent.requests GET /v1/session 200 ", err)
+    assert "go on when the server is started again" in err and "Traceback" not in err
+
+
+def test_ctrl_c_stops_it_too(tmp_path: Path) -> None:
+    with serving(tmp_path) as running:
+        assert running.stop(signal.SIGINT)[0] == 0
+
+
+def test_variables_stand_for_options_and_options_win(tmp_path: Path) -> None:
+    variables = {
+        "EXTENT_SERVE_ALLOW_HOST": "lab.example slides.example",
+        "EXTENT_SERVE_REQUIRE_KEY": "true",
+        "EXTENT_SERVE_STATE": "/nowhere",
+    }
+    with serving(tmp_path, **variables) as running:
+        for host in ("lab.example", "slides.example:443"):
+            assert running.client.get("/v1/session", headers={"Host": host}).status_code == 401
+        err = running.stop()[2]
+    assert HEADLESS in err
+
+
+def test_beyond_loopback_it_says_how_to_make_a_key_that_then_works(tmp_path: Path) -> None:
+    state = ("--state", tmp_path / "state")
+    with serving(tmp_path, "--host", "0.0.0.0") as running:
+        client = running.client
+        assert client.get("/v1/session").status_code == 401
+        made = extent("keys", "create", "--scope", "read", "--name", "Anna", *state)
+        key = made.stdout.strip()
+        assert made.returncode == 0 and "only once" in made.stderr
+        headers = {"Authorization": f"Bearer {key}"}
+        assert client.get("/v1/session", headers=headers).json()["name"] == "Anna"
+        listed = extent("keys", "list", *state).stdout
+        assert "Anna" in listed and "valid" in listed and key.split("_")[2] not in listed
+        assert extent("keys", "revoke", key, *state).stdout.startswith("revoked")
+        time.sleep(2)
+        assert client.get("/v1/session", headers=headers).status_code == 401
+        _, _, err = running.stop()
+    assert HEADLESS in err and "extent keys create --scope admin --state" in err
+    assert "--https" in err and key not in err
+
+
+def test_keys_are_told_what_is_wrong(tmp_path: Path) -> None:
+    state = ("--state", tmp_path / "state")
+    assert "no keys" in extent("keys", "list", *state).stderr
+    for arguments in (
+        ("revoke", "0" * 16),
+        ("create", "--scope", "read", "--days", "0"),
+        ("create", "--scope", "read", "--group", "a\nb"),
+        ("create", "--scope", "everything"),
+        ("create", "--scope", "read", "--database", "mysql://x"),
+    ):
+        done = extent("keys", *arguments, *state)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, arguments
+
+
+def test_what_cannot_be_served_is_a_line(tmp_path: Path) -> None:
+    slides, state = tmp_path / "slides", tmp_path / "state"
+    slides.mkdir()
+    (tmp_path / "file").write_text("")
+    good = {"--data": slides, "--state": state}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for wrong, said in (
+            ({"--data": tmp_path / "none"}, "there is no such folder"),
+            ({"--models": tmp_path / "none"}, "--models takes a folder"),
+            ({"--state": slides / "state"}, "keep them apart"),
+            ({"--state": tmp_path / "file"}, "--state takes a folder"),
+            ({"--port": port}, "is taken"),
+            ({"--host": "192.0.2.1"}, "no address of this machine"),
+            ({"--database": "nonsense"}, "not a database URL"),
+        ):
+            options = [part for pair in (good | wrong).items() for part in pair]
+            done = extent("serve", *options)
+            assert done.returncode == 2 and said in done.stderr, (wrong, done.stderr)
+            assert "Traceback" not in done.stderr
+
+
+def test_two_servers_do_not_share_a_state(tmp_path: Path) -> None:
+    with serving(tmp_path):
+        options = ("--data", tmp_path / "slides", "--state", tmp_path / "state", "--port", 0)
+        done = extent("serve", *options)
+        assert done.returncode == 1 and "another server" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_open_streams_and_running_jobs_do_not_hold_it_up(tmp_path: Path) -> None:
+    (tmp_path / "slides").mkdir()
+    (tmp_path / "models").mkdir()
+    draw_slide(tmp_path / "slides" / "flat.png", 3000, 3000)
+    write_random_model(tmp_path / "models" / "random.safetensors", mpp=1.0)
+    with serving(tmp_path, "--models", tmp_path / "models") as running:
+        client = running.client
+        slide = client.get("/v1/slides").json()["items"][0]["id"]
+        body = {"slide": slide, "model": "random", "mpp": 1.0}
+        job = client.post("/v1/jobs", json=body).json()
+        with client.stream("GET", f"{job['links']['self']}/events") as stream:
+            assert next(stream.iter_text())
+            began = time.monotonic()
+            code, _, err = running.stop()
+    assert code == 0 and "Traceback" not in err
+    assert time.monotonic() - began < SECONDS_TO_STOP
+    with sqlite3.connect(tmp_path / "state" / "extent.sqlite") as records:
+        (state,) = records.execute("SELECT state FROM jobs").fetchone()
+    assert state in ("queued", "running", "succeeded")
+
+
+def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+    with serving(tmp_path, "--database", url) as running:
+        client = running.client
+        ready = client.get("/v2/health/ready")
+        assert ready.status_code == 503
+        assert ready.json()["parts"]["database"] == {"ok": False, "detail": "cannot be reached"}
+        answer = client.get("/v1/slides")
+        assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0
+        assert answer.json()["title"] == "Service Unavailable"
+        assert client.get("/").status_code == 200
+        code, _, err = running.stop()
+    assert code == 0
+    assert "the database cannot be reached; waiting for it" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nX: ", b"GET /"])
+def test_headers_without_end_are_cut_off(tmp_path: Path, start: bytes) -> None:
+    with (
+        serving(tmp_path) as running,
+        socket.create_connection(("127.0.0.1", running.client.base_url.port or 0)) as raw,
+    ):
+        raw.settimeout(20)
+        raw.sendall(start)
+        with pytest.raises((ConnectionError, BrokenPipeError)):
+            for _ in range(10_000):
+                raw.sendall(b"x" * 10_000)
+        assert running.client.get("/v2/health/live").status_code == 200

@@ -243,6 +243,25 @@ def test_too_many_requests_are_refused_at_once(slide: SlideRef) -> None:
     with_pool(act)
 
 
+def test_what_nobody_waits_for_any_more_is_not_decoded(slide: SlideRef) -> None:
+    async def act(pool: ReaderPool) -> None:
+        await pool.tile(slide, 11, 0, 0)
+        process = at_work(slide.path)
+        process.suspend()
+        asked = [asyncio.create_task(pool.thumbnail(slide, 2000)) for _ in range(200)]
+        await asyncio.sleep(0.1)
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert pool.asking == 0
+        before = sum(process.cpu_times()[:2])
+        process.resume()
+        await pool.tile(slide, 11, 0, 0)
+        assert sum(process.cpu_times()[:2]) - before < 5  # 200 would take 20
+
+    with_pool(act)
+
+
 def test_a_slide_that_changes_is_read_anew(tmp_path: Path) -> None:
     ref = SlideRef("a", write_aperio(tmp_path / "s.svs", seed=1))
 

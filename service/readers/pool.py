@@ -1,12 +1,10 @@
 """The reader processes, shared out among slides.
 
 Each slide that is asked for has a crew: one reader, and more, up to the number of cores, while
-requests queue up. Beyond `most` readers, the one that was idle longest goes. One process more is
-kept warm, so that a slide opens without waiting for Python to start.
+requests queue up. Beyond `most` readers, the one that was idle longest goes.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -23,8 +21,9 @@ from . import jail
 from .crew import GONE, Crew, Work
 from .names import said, unreadable
 from .protocol import Message
-from .reader import Reader, ReaderEnded, ReaderHung
+from .reader import ReaderEnded, ReaderHung
 from .slide_ref import SlideRef, own_files
+from .spare import Spare
 
 __all__ = ["ReaderPool", "SlideRef"]
 
@@ -36,7 +35,6 @@ MOST_WAITING_OF_A_SLIDE = 384
 MOST_KNOWN = 1_000  # slides whose facts are kept
 QUEUE_OF_A_READER = 2  # more waiting requests than this for each reader call for another
 TURN = 64  # requests after which a reader makes room for a slide that has none
-STARTS = 10  # of a process that is killed from outside before it is ready
 NO_READER = "No process to read slides could be started; try again shortly."
 BUSY = "Too many parts of slides are being asked for; try again shortly."
 
@@ -63,7 +61,7 @@ class ReaderPool:
         self._crews: OrderedDict[tuple[str, float | None], Crew] = OrderedDict()
         self._members: set[_Member] = set()
         self._starving: deque[Crew] = deque()
-        self._spare: asyncio.Task[Reader] | None = None
+        self._spare = Spare()
         self._asking = 0
         self._loop: asyncio.AbstractEventLoop | None = None  # while open
         self.jailed = jail.available()
@@ -71,24 +69,19 @@ class ReaderPool:
     async def start(self) -> None:
         """Warm up the first process."""
         self._loop = asyncio.get_running_loop()
-        self._warm_up()
+        self._spare.warm_up()
 
     async def close(self) -> None:
         """End all processes."""
         self._loop = None
         tasks = [self._leave(member) for member in list(self._members)]
         await asyncio.gather(*filter(None, tasks), return_exceptions=True)
-        if self._spare is not None:
-            with contextlib.suppress(OSError, ReaderEnded, ReaderHung):
-                await (await self._spare).end()
-            self._spare = None
+        await self._spare.end()
 
     @property
     def ready(self) -> bool:
         """Whether slides can be read, as far as is known."""
-        spare = self._spare
-        failed = spare is not None and spare.done() and not spare.cancelled() and spare.exception()
-        return self._loop is not None and not failed
+        return self._loop is not None and not self._spare.failed
 
     @property
     def processes(self) -> int:
@@ -224,9 +217,10 @@ class ReaderPool:
         """A member's life: a process for its crew, and one request after the other."""
         crew, reader = member.crew, None
         try:
-            reader = await self._warm_reader()
+            reader = await self._spare.take()
             opened = await crew.opened(reader, jailed=self.jailed, within=self._patience)
-            self._warm_up()
+            if self._loop is not None:
+                self._spare.warm_up()
             if not opened:
                 return
             served = 0
@@ -251,25 +245,3 @@ class ReaderPool:
     def _must_go(self, crew: Crew, served: int) -> bool:
         """Whether this reader's place is needed more by a slide that has none."""
         return bool(self._starving) and (served >= TURN or crew.readers > 1 or not crew.waiting)
-
-    def _warm_up(self) -> None:
-        if self._spare is None and self._loop is not None:
-            self._spare = asyncio.create_task(Reader.start())
-
-    async def _warm_reader(self) -> Reader:
-        """The warm process, or a new one. Raises what `Reader.start` does."""
-        killed = 0
-        while True:
-            if self._spare is None:
-                self._spare = asyncio.create_task(Reader.start())
-            spare = self._spare
-            await asyncio.wait({spare})  # unlike awaiting it, this loses no process when cancelled
-            if self._spare is not spare:
-                continue
-            self._spare = None
-            try:
-                return spare.result()
-            except ReaderEnded as end:
-                killed += 1
-                if killed == STARTS or not end.from_outside:
-                    raise

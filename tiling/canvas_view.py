@@ -204,10 +204,10 @@ class CanvasView:
 def _samples(first: int, last: int, step: int) -> NDArray[np.int64]:
     """Positions looked at in each step that first..last - 1 touch; [steps, positions].
 
-    Those beyond an end count as the end: as where a pyramid halves an odd size.
+    Evenly spread over what there is of a step; the same ones more than once where that is little.
     """
-    steps = np.arange(first // step, (last - 1) // step + 1)
+    starts = np.arange(first // step, (last - 1) // step + 1)[:, None] * step
+    low, high = np.maximum(starts, first), np.minimum(starts + step, last)
     count = min(step, SAMPLES)
-    offsets = (2 * np.arange(count) + 1) * step // (2 * count)
-    positions: NDArray[np.int64] = np.clip(steps[:, None] * step + offsets, first, last - 1)
+    positions: NDArray[np.int64] = low + (2 * np.arange(count) + 1) * (high - low) // (2 * count)
     return positions

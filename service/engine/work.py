@@ -61,7 +61,7 @@ def compile_model(attempt: Attempt, product: IO[bytes], say: Say) -> None:
             raise CheckpointError("the model's file is no longer the one that was asked for")
         _, predictor = ready(model)
     except Exception as error:
-        say(_failed(_told(error, path, attempt).replace("the slide", "the model")))
+        say(_failed(f"the model cannot be used: {_told(error, path, attempt)}"))
         return
     kept = predictor.keep() if isinstance(predictor, OpenVinoPredictor) else b""
     head = {"name": model.name, "settings": asdict(model.settings)}
@@ -159,7 +159,9 @@ def _told(error: Exception, path: Path, attempt: Attempt, log: Path | None = Non
 
     What nobody foresaw leaves its traceback in the file `log`.
     """
-    if isinstance(error, ExtentError):
+    if isinstance(error, CheckpointError):
+        text = str(error)
+    elif isinstance(error, ExtentError):
         text = said(error, path)
     elif isinstance(error, MemoryError):
         text = "there is not enough memory for it"

@@ -45,6 +45,21 @@ def test_slides_are_listed_searched_and_opened(client: httpx.Client) -> None:
         expect(page.locator("#slide-title")).to_have_text("breast.tiff")
 
 
+def test_a_slide_that_cannot_be_read_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_measured_slide(tmp_path / "data" / "breast.tiff")
+    (tmp_path / "data" / "broken.tiff").write_text("cut short")
+    with (
+        served(Settings(tmp_path / "data", tmp_path / "state")) as client,
+        browsing(client.base_url, expected=("422",)) as page,
+    ):
+        open_slide(page, "breast.tiff")
+        page.get_by_role("tab", name="Slides").click()
+        page.get_by_role("button", name="broken.tiff").click()
+        expect(page.locator(".notice")).to_contain_text("broken.tiff cannot be read")
+        expect(page.locator("#slide-title")).to_have_text("breast.tiff")
+
+
 def test_names_are_text(client: httpx.Client) -> None:
     with browsing(client.base_url) as page:
         open_slide(page, HOSTILE)
@@ -68,6 +83,7 @@ def test_uploads_become_slides(client: httpx.Client, tmp_path: Path) -> None:
         assert page.locator(".slides b").count() == 0
         page.locator("#upload").set_input_files([tmp_path / "notes.tiff"])
         expect(page.locator(".uploads .wrong")).to_be_visible()
+        page.get_by_role("button", name="Dismiss").click()
         page.get_by_role("button", name="Delete sent").click()
         page.get_by_role("button", name="Delete", exact=True).click()
         expect(page.locator(".slides li")).to_have_count(3)

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +86,27 @@ def test_the_wheel_types_and_ships(installed: Path, tmp_path: Path) -> None:
         [installed, "models"], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True
     )
     assert "breast-idc" in out.stdout
+
+
+def test_the_wheel_holds_the_viewer_and_its_licences(installed: Path) -> None:
+    (site,) = installed.parent.parent.glob("lib/python*/site-packages")
+    web = site / "service" / "web"
+    assert [entry.name for entry in web.iterdir()] == ["dist"]
+    page = (web / "dist" / "index.html").read_text()
+    for path in re.findall(r'(?:src|href)="/(assets/[^"]+)"', page):
+        assert (web / "dist" / path).is_file()
+    licences = (web / "dist" / "licences.txt").read_text()
+    for part in ("openseadragon", "Annotorious", "Svelte", "pixi.js", "tus-js-client"):
+        assert part in licences
+
+
+def test_a_wheel_can_be_built_without_the_viewer(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)],
+        check=True,
+        capture_output=True,
+        env=clean_environment() | {"EXTENT_WITHOUT_VIEWER": "1"},
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        assert not [name for name in content.namelist() if "service/web" in name]

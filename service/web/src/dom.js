@@ -68,6 +68,8 @@ export function announce(text) {
 
 /** Something went wrong, or was done: stays until closed, or goes by itself when `good`. */
 export function notice(text, { good = false } = {}) {
+  const said = [...byId("notices").querySelectorAll("p")].map((each) => each.textContent);
+  if (said.includes(text)) return;
   const close = button("Close", () => note.remove(), { className: "quiet" });
   const note = el("div", { className: good ? "notice good" : "notice" }, el("p", {}, text), close);
   byId("notices").append(note);

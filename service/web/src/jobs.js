@@ -32,7 +32,7 @@ export class JobList {
       this.#take(job);
       this.show(job);
     });
-    setInterval(guarded(() => this.#poll()), POLL);
+    setInterval(() => this.#poll().catch(() => {}), POLL); // the next look may find the server
   }
 
   async load() {

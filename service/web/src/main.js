@@ -44,9 +44,11 @@ async function main() {
   beginKeys(stage);
 
   const open = async ({ slide: id, job }) => {
+    const slide = id ? await get(`/v1/slides/${id}`) : null;
+    if (slide && !slide.usable) throw new Error(`${slide.name} cannot be read: ${slide.reason}`);
     if (!(await outlines.mayLeave())) return;
     jobs.show(null);
-    state.slide = id ? await get(`/v1/slides/${id}`) : null;
+    state.slide = slide;
     remember({ slide: id, job: "" });
     document.title = state.slide ? `${state.slide.name} – Extent` : "Extent";
     byId("slide-title").textContent = state.slide?.name ?? "";
@@ -59,14 +61,17 @@ async function main() {
   };
   on("open", guarded(async (which) => {
     await open(which);
-    if (which.slide) choose("analysis");
+    if (state.slide?.id !== which.slide || !which.slide) return;
+    const lost = byId("slides").contains(document.activeElement);
+    choose("analysis");
+    if (lost) byId("tab-analysis").focus();
   }));
 
   const { slide, job, tab } = address();
   beginTabs(slide ? tab : "slides");
   byId("stage").dataset.shows = "nothing";
   await Promise.all([slides.load(), start.load()]);
-  if (slide) await open({ slide, job });
+  if (slide) await guarded(open)({ slide, job });
 }
 
 main().catch((error) => notice(error.message));

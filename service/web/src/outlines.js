@@ -16,6 +16,7 @@ const FORMATS = [
   ["imagescope", "ImageScope"],
 ];
 const GEOJSON = "application/geo+json";
+const ANYTHING = "application/octet-stream"; // the server looks what it is
 
 /** Features as a file whose (0, 0) is the corner of the slide's full plane. */
 const collection = (features) =>
@@ -86,6 +87,7 @@ export class Outlines {
     if (!(await this.mayLeave())) return;
     this.#layers();
     this.#render();
+    this.box.querySelector("#edit")?.focus();
   }
 
   async #save(body, type = GEOJSON) {
@@ -107,14 +109,12 @@ export class Outlines {
     }
     const saved = await response.json();
     await this.load();
+    this.box.querySelector("#edit")?.focus();
     const areas = Object.entries(saved.areas_mm2 ?? {}).map(([label, mm2]) => `${label} ${area(mm2)}`);
     notice(`Saved as version ${saved.version}. ${areas.join(", ")}`, { good: true });
     for (const warning of saved.warnings ?? []) notice(warning);
   }
 
-  async #import(file) {
-    await this.#save(file, file.name.toLowerCase().endsWith("json") ? GEOJSON : "application/xml");
-  }
 
   #render() {
     if (!state.slide) {
@@ -140,7 +140,7 @@ export class Outlines {
     if (!mayWrite()) return el("p", { className: "hint" }, "Your key may look at outlines, not change them.");
     const words = this.features.length ? "Correct outlines" : "Draw outlines";
     const picker = el("input", { type: "file", id: "import", className: "spoken" });
-    picker.addEventListener("change", guarded(() => picker.files[0] && this.#import(picker.files[0])));
+    picker.addEventListener("change", guarded(() => picker.files[0] && this.#save(picker.files[0], ANYTHING)));
     return el(
       "div",
       { className: "row" },

@@ -1,7 +1,7 @@
 // The slide, by OpenSeadragon, and where its level-0 pixels lie on the screen.
 
 import OpenSeadragon from "openseadragon";
-import { byId, el, notice } from "./dom.js";
+import { el } from "./dom.js";
 
 // OpenSeadragon adds a style sheet to the page unless it finds it there. The page's policy forbids
 // that, and its rule hides the focus: this empty element, which is no style sheet, keeps it away.
@@ -41,24 +41,22 @@ export class Stage {
     this.viewer.addHandler("canvas-key", (event) => {
       event.preventDefaultAction = true; // keys.js has them all
     });
-    this.viewer.addHandler("open-failed", () => {
-      notice("This slide's pixels cannot be shown: the server did not give its tiles.");
-    });
     this.viewer.canvas.setAttribute("aria-label", "Slide: arrow keys pan, plus and minus zoom");
     this.viewer.canvas.setAttribute("role", "application");
   }
 
   /** Show a slide, {id, size_level0, bounds_level0, mpp}; resolves when its first view is there. */
-  open(slide) {
-    return new Promise((resolve) => {
-      this.slide = null;
-      this.viewer.addOnceHandler("open", () => {
-        this.slide = slide;
-        if (slide.bounds_level0) this.flyTo(slide.bounds_level0, { margin: 0.02, at: "once" });
-        resolve();
+  async open(slide) {
+    this.slide = null;
+    await new Promise((resolve, reject) => {
+      this.viewer.addOnceHandler("open", resolve);
+      this.viewer.addOnceHandler("open-failed", () => {
+        reject(new Error("This slide cannot be shown: the server did not give its tiles."));
       });
       this.viewer.open(`/v1/slides/${slide.id}.dzi`);
     });
+    this.slide = slide;
+    this.flyTo(this.#whole, { margin: 0.02, at: "once" });
   }
 
   close() {
@@ -122,17 +120,17 @@ export class Stage {
 
   fit() {
     if (!this.slide) return;
-    const { bounds_level0: bounds, size_level0: size } = this.slide;
-    this.flyTo(bounds ?? [0, 0, ...size], { margin: 0.02 });
+    this.flyTo(this.#whole, { margin: 0.02 });
+  }
+
+  /** The part of the slide that was scanned. */
+  get #whole() {
+    return this.slide.bounds_level0 ?? [0, 0, ...this.slide.size_level0];
   }
 
   /** While a shape is drawn, a double click ends it instead of zooming. */
   drawing(now) {
     this.viewer.gestureSettingsMouse.dblClickToZoom = !now;
     this.viewer.gestureSettingsTouch.dblClickToZoom = !now;
-  }
-
-  focus() {
-    byId("stage").focus({ preventScroll: true });
   }
 }

@@ -40,6 +40,11 @@ export class StartForm {
     this.details = el("details", { className: "card" }, el("summary", {}, "New analysis"), this.form);
     element.append(this.details);
     on("slide", () => this.#slideOpened());
+    on("stop-drawing", () => {
+      if (!regions.cancel) return;
+      regions.cancel();
+      this.#setRegion(null);
+    });
     on("jobs", (count) => {
       this.details.open = Boolean(state.slide) && count === 0;
     });

@@ -66,7 +66,10 @@ function upload(file, done) {
         ? sentence(response.getBody(), response.getStatus())
         : "The server cannot be reached. What was sent is kept: try again to go on.";
       announce(`Upload of ${file.name} failed: ${words.textContent}`);
-      if (response?.getStatus() === 422) pause.remove(); // the file is no slide, nor will it be
+      if (response?.getStatus() !== 422) return;
+      pause.remove(); // the file is no slide, nor will it be
+      bar.remove();
+      cancel.textContent = "Dismiss";
     },
     onSuccess({ lastResponse }) {
       item.remove();

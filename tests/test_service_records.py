@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from annotations.errors import RecordsError, UsageError
 from service.http.principals import LOCAL
 from service.records.audit import audit
+from service.records.belonging import check_belonging
 from service.records.database import Records, new_id
 from service.records.tables import Audit, Job, Table
 from tests.conftest import REPOSITORY
@@ -158,3 +159,16 @@ def test_a_server_that_went_away_is_our_error_and_comes_back(server: Server) -> 
     with records.read() as session:
         assert len(session.scalars(sa.select(Job)).all()) == 1
     records.close()
+
+
+def test_a_database_and_a_state_folder_belong_together(records: Records, tmp_path: Path) -> None:
+    records.migrate()
+    own, other = tmp_path / "own", tmp_path / "other"
+    for folder in (own, other):
+        folder.mkdir()
+    for _ in range(2):
+        check_belonging(records, own)
+    with pytest.raises(UsageError, match="do not belong together"):
+        check_belonging(records, other)
+    moved = own.rename(tmp_path / "moved")
+    check_belonging(records, moved)

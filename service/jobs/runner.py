@@ -11,6 +11,7 @@ from tiling.rawplanes import disk_errors
 from ..catalog import Catalog
 from ..locks import LOCK, held
 from ..model_shelf import ModelShelf
+from ..records.belonging import check_belonging
 from ..records.database import Records
 from ..settings import Settings
 from .desk import Desk
@@ -59,7 +60,7 @@ class Runner:
         *,
         task: Task = run_engine,
     ) -> None:
-        self._settings, self._hub = settings, hub
+        self._settings, self._records, self._hub = settings, records, hub
         preparation = Preparation(settings, records, catalog, models)
         self._desk = Desk(settings, hub, Ledger(settings, records, hub), preparation)
         listener = Listener(self._desk.heard, self._desk.ended, self.wake)
@@ -83,6 +84,7 @@ class Runner:
 
         Raises:
             ResultError: another server works in this state folder, or the disk refuses.
+            UsageError: the database is another state folder's. RecordsError: it is away.
         """
         with self._starting:
             if self._stopping.is_set():
@@ -90,7 +92,10 @@ class Runner:
             with disk_errors(self._settings.state):
                 self._settings.jobs.mkdir(parents=True, exist_ok=True)
             lock = held(self._settings.state / LOCK, wait_s=SECONDS_FOR_ANOTHER, busy=BUSY)
-            self._held.enter_context(lock)
+            with ExitStack() as stack:
+                stack.enter_context(lock)
+                check_belonging(self._records, self._settings.state)
+                self._held = stack.pop_all()
             self._workers.start()
             self._retention.start()
             self._thread = threading.Thread(target=self._run, name="extent-runner", daemon=True)

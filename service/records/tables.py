@@ -188,6 +188,14 @@ class TrainedModel(Table):
     published_at: Mapped[float | None]
 
 
+class StateFolder(Table):
+    """The state folder that this database belongs to: one row, by the token that lies there."""
+
+    __tablename__ = "state_folder"
+    token: Mapped[str] = mapped_column(ID, primary_key=True)
+    created_at: Mapped[float]
+
+
 class Audit(Table):
     """Who did what to which slide with which model, and how it ended. No names of files."""
 

@@ -17,6 +17,7 @@ def upgrade() -> None:
     _create_idempotency()
     _create_outlines()
     _create_sessions()
+    _create_state_folder()
 
 
 def _create_audit() -> None:
@@ -187,4 +188,13 @@ def _create_sessions() -> None:
         sa.Column("expires_at", sa.Double(), nullable=False),
         sa.ForeignKeyConstraint(["key_id"], ["keys.id"], name="fk_sessions_key_id"),
         sa.PrimaryKeyConstraint("token_sha256", name="pk_sessions"),
+    )
+
+
+def _create_state_folder() -> None:
+    op.create_table(
+        "state_folder",
+        sa.Column("token", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("token", name="pk_state_folder"),
     )

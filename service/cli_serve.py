@@ -126,11 +126,12 @@ def _run(settings: "Settings") -> None:
     """Serve until a signal says stop."""
     from .serving import Server, check_folders, listen, run
 
-    _log_to_stderr()
     check_folders(settings)
-    listening = listen(settings)
-    port: int = listening.getsockname()[1]
-    run(Server(settings, started=lambda server: _welcome(server, port)), listening)
+    with listen(settings) as listening:
+        port: int = listening.getsockname()[1]
+        server = Server(settings, started=lambda server: _welcome(server, port))
+        _log_to_stderr()
+        run(server, listening)
     complain("stopped. Unfinished jobs go on when the server is started again")
 
 

@@ -1,6 +1,7 @@
 """The one way to the database: transactions whose failures are ours."""
 
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -42,6 +43,7 @@ class Records:
         if not self.is_sqlite and parsed.get_backend_name() != "postgresql":
             raise UsageError("--database: takes sqlite:///PATH or postgresql://…")
         self.engine = _sqlite(parsed) if self.is_sqlite else _postgresql(parsed)
+        self._writer = threading.Lock()
         self._writing = sessionmaker(self.engine, expire_on_commit=False)
         only_reading = self.engine.execution_options(**{READING: True})
         self._reading = sessionmaker(only_reading, expire_on_commit=False)
@@ -52,7 +54,7 @@ class Records:
         Raises:
             RecordsError: the database is away, locked or full; the same may succeed later.
         """
-        return self._transaction(self._writing)
+        return self._write()
 
     def read(self) -> AbstractContextManager[Session]:
         """A transaction that changes nothing, and so never waits for those that do.
@@ -61,6 +63,21 @@ class Records:
             RecordsError: the database is away; the same may succeed later.
         """
         return self._transaction(self._reading)
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        if not self.is_sqlite:
+            with self._transaction(self._writing) as session:
+                yield session
+            return
+        # SQLite lets one write and has the others look again now and then: some never find it free
+        if not self._writer.acquire(timeout=SECONDS_TO_WAIT):
+            raise RecordsError("the database is busy; try again soon")
+        try:
+            with self._transaction(self._writing) as session:
+                yield session
+        finally:
+            self._writer.release()
 
     @contextmanager
     def _transaction(self, sessions: sessionmaker[Session]) -> Iterator[Session]:

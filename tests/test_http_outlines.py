@@ -232,3 +232,16 @@ def test_groups_have_their_own_outlines(tmp_path: Path) -> None:
         assert client.get(path, params={"version": 1}, headers=theirs).status_code == 404
         assert client.put(path, content=body, headers=theirs).json()["version"] == 1
         assert json.loads(client.get(path, headers=theirs).text)["features"]
+
+
+def test_a_real_slides_own_outlines(data: Path, tmp_path: Path) -> None:
+    """With decimal commas, as ASAP wrote them, on the slide that they were drawn on."""
+    settings = Settings(data / "slides", tmp_path / "state")
+    with served(settings) as client:
+        path = f"/v1/slides/{slide_ids(settings)['packer_example.tif']}/outlines"
+        drawn = (data / "slides" / "packer_example.xml").read_bytes()
+        saved = client.put(path, content=drawn).json()
+        assert saved["format"] == "asap" and saved["count"] > 0
+        assert all(area > 0 for area in saved["areas_mm2"].values())
+        again = client.put(path, content=client.get(path, params={"format": "asap"}).content).json()
+        assert again["areas_mm2"] == pytest.approx(saved["areas_mm2"])

@@ -263,3 +263,14 @@ def test_of_several_who_change_one_version_one_wins(store: tuple[OutlineStore, s
         thread.join()
     assert sorted(done) == [200] + [412] * 7
     assert [saved.version for saved in outlines.history(LOCAL, slide_id)] == [2, 1]
+
+
+@pytest.mark.parametrize("format", ["asap", "imagescope", "qupath", "ndpa"])
+def test_the_largest_real_file_of_each_format_is_read(data: Path, format: str) -> None:
+    files = [path for path in (data / "outlines" / format).iterdir() if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    plane = SlidePlane(400_000, 400_000, mpp=(0.25, 0.25), centre_offset_nm=(0.0, 0.0))
+    reading = read(largest.read_bytes(), plane)
+    assert reading.format == format and reading.count > 0
+    assert reading.areas_mm2 is not None and min(reading.areas_mm2.values()) > 0
+    assert not any(largest.name in warning for warning in reading.warnings)

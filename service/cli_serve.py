@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 ENVIRONMENT = {"auto_envvar_prefix": "EXTENT_SERVE"}
-GIB = 1 << 30
+GB = 10**9
 RESEARCH_USE = "Research use only. Not for diagnosis."
 LOG_FORMAT = "%(asctime)sZ %(levelname)s %(name)s %(message)s"
 
@@ -58,10 +58,10 @@ ResultsDays = Annotated[
 AuditDays = Annotated[
     float, typer.Option(min=0, help="The audit log forgets after so long; 0 keeps all.")
 ]
-QuotaGib = Annotated[
-    float, typer.Option(min=0.001, help="What a group's uploads and results may take, in GiB.")
+QuotaGb = Annotated[
+    float, typer.Option(min=0.001, help="What a group's uploads and results may take, in GB.")
 ]
-UploadGib = Annotated[float, typer.Option(min=0.001, help="The largest upload, in GiB.")]
+UploadGb = Annotated[float, typer.Option(min=0.001, help="The largest upload, in GB.")]
 RequestsPerMinute = Annotated[int, typer.Option(min=1, help="What one key may ask.")]
 
 
@@ -79,11 +79,11 @@ def serve(
     allow_host: AllowHost = None,
     require_key: RequireKey = False,
     https: Https = False,
-    uploads_days: UploadsDays = 90,
-    results_days: ResultsDays = 0,
-    audit_days: AuditDays = 0,
-    quota_gib: QuotaGib = 500,
-    upload_gib: UploadGib = 64,
+    keep_uploads_days: UploadsDays = 90,
+    keep_results_days: ResultsDays = 0,
+    keep_audit_days: AuditDays = 0,
+    quota_gb: QuotaGb = 500,
+    upload_gb: UploadGb = 64,
     requests_per_minute: RequestsPerMinute = 60_000,
 ) -> None:
     """Serve slides, maps and the viewer over HTTP.
@@ -110,13 +110,13 @@ def serve(
             require_key=require_key,
             https=https,
             limits=Limits(
-                upload_bytes=int(upload_gib * GIB), requests_per_minute=requests_per_minute
+                upload_bytes=int(upload_gb * GB), requests_per_minute=requests_per_minute
             ),
             retention=Retention(
-                uploads_days=uploads_days or None,
-                results_days=results_days or None,
-                audit_days=audit_days or None,
-                quota_bytes=int(quota_gib * GIB),
+                uploads_days=keep_uploads_days or None,
+                results_days=keep_results_days or None,
+                audit_days=keep_audit_days or None,
+                quota_bytes=int(quota_gb * GB),
             ),
         )
     )

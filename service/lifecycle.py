@@ -13,7 +13,7 @@ from .services import Services
 
 log = logging.getLogger("extent.server")
 SECONDS_BETWEEN_TRIES = 2.0
-SECONDS_TO_BEGIN = 10.0  # after which the server answers without its database
+SECONDS_TO_BEGIN = 6.0  # after which the server answers, though not everything is there
 
 
 class Lifecycle:
@@ -58,11 +58,12 @@ class Lifecycle:
             log.warning("the database is there")
         await asyncio.to_thread(self._services.runner.start)
         self.prepared = True
+        with suppress(RecordsError):  # whoever asks for the list has it looked at again
+            await asyncio.to_thread(self._services.catalog.scan)
 
     async def _migrated(self) -> bool:
         try:
             await asyncio.to_thread(self._services.records.migrate)
-            await asyncio.to_thread(self._services.catalog.scan)
         except RecordsError:
             return False
         return True

@@ -41,7 +41,9 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             words = line.split(" #")[0].split()
             if not words or words[0] != "extent":
                 continue
-            known = {o for p in commands[words[1]].params for o in p.opts}
+            command = commands[words[1]]
+            command = getattr(command, "commands", {}).get(" ".join(words[2:3]), command)
+            known = {o for p in command.params for o in p.opts}
             for word in words[2:]:
                 assert not word.startswith("--") or word in known, f"{page.name}: {line}"
 

@@ -18,8 +18,12 @@ from typer.testing import CliRunner
 
 from annotations.errors import UsageError
 from service.cli import app
+from service.http.keys import SECONDS_BELIEVED, KeyStore
+from service.http.principals import Scope
+from service.records.database import Records
 from service.settings import Settings
 from tests.conftest import REPOSITORY, command, draw_slide, extent, write_random_model
+from tests.postgres import postgresql
 from tests.served import free_port, served
 
 SECONDS_TO_STOP = 30.0
@@ -204,6 +208,34 @@ def test_a_database_that_is_away_is_waited_for(tmp_path: Path) -> None:
         code, _, err = running.stop()
     assert code == 0
     assert "the database cannot be reached; waiting for it" in err and "Traceback" not in err
+
+
+def test_a_database_that_goes_away_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "slides").mkdir()
+    with postgresql() as database:
+        settings = Settings(
+            tmp_path / "slides",
+            tmp_path / "state",
+            database=database.new_database("away"),
+            require_key=True,
+        )
+        records = Records(settings.database_url)
+        records.migrate()
+        key = KeyStore(records).create("Anna", Scope.READ, "pathology")
+        records.close()
+        with served(settings, key=key) as client:
+            paths = ("/v1/slides", "/v1/jobs", "/v1/session")
+            assert [client.get(path).status_code for path in paths] == [200, 200, 200]
+            database.stop()
+            time.sleep(SECONDS_BELIEVED)
+            for path in paths:
+                answer = client.get(path)
+                assert answer.status_code == 503 and int(answer.headers["retry-after"]) > 0, path
+                assert answer.headers["content-type"] == "application/problem+json"
+            ready = client.get("/v2/health/ready")
+            assert ready.status_code == 503 and not ready.json()["parts"]["database"]["ok"]
+            database.start()
+            assert [client.get(path).status_code for path in paths] == [200, 200, 200]
 
 
 def test_headers_without_end_are_cut_off(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The runner on a real embedded cluster; what becomes of a slide is the test's own task."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from annotations.errors import ResultError
 from service.engine.attempt import TOPIC, Attempt, AttemptEnd, Progress
 from service.http.principals import LOCAL
 from service.jobs.ledger import MOST_CRASHES, MOST_KILLS, REASONS
+from service.jobs.once import run_engine
 from service.jobs.runner import STOPPED
 from service.records.tables import Audit, Job
 from service.settings import Retention, Settings
@@ -286,3 +288,30 @@ def test_a_killed_worker_costs_nothing_but_an_attempt(server: Bench, settings: S
     job = server.wait(job, until=lambda job: job.attempt == 2 and job.phase == "canvas")
     assert (job.losses, job.kills, job.crashes) == (1, 0, 0)
     server.services.jobs.ask_cancel(LOCAL, job.id)
+
+
+def test_real_slides_on_real_engines(tmp_path: Path, random_model: Path, data: Path) -> None:
+    settings = server_settings(tmp_path, random_model, "drawn")
+    small = data / "slides" / "CMU-1-Small-Region.svs"
+    (settings.data / small.name).write_bytes(small.read_bytes())
+    (settings.data / "damaged.svs").write_bytes(small.read_bytes()[:200_000])
+    with bench(settings, run_engine) as server:
+        jobs = [
+            server.submit("CMU-1-Small-Region"),
+            server.submit("drawn", mpp=4.0, threshold=0.25),
+            server.submit("damaged"),
+            server.submit("drawn"),
+        ]
+        real, drawn, damaged, unknown = (server.wait(job, seconds=180) for job in jobs)
+        summary = json.loads(
+            (server.services.jobs.result_folder(drawn) / "summary.json").read_text()
+        )
+    assert {real.state, drawn.state} == {"succeeded"}
+    assert {real.attempt, drawn.attempt} == {1}
+    assert real.outcome
+    assert real.outcome["tissue_area_mm2"] > 0
+    assert summary["threshold"] == 0.25
+    assert {damaged.state, unknown.state} == {"failed"}
+    assert "damaged" not in str(damaged.reason)
+    assert "µm" in str(unknown.reason)
+    assert "drawn" not in str(unknown.reason)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotations.errors import UsageError
+from annotations.errors import ExtentError, UsageError
 
 from .certificates import security
 from .cluster import EMBEDDED_CONFIG, check_address, is_loopback, quiet
@@ -53,7 +53,11 @@ class Member:
 
 
 def run_scheduler(member: Member, say: Say) -> None:
-    """Bring clients and workers together until SIGINT or SIGTERM."""
+    """Bring clients and workers together until SIGINT or SIGTERM.
+
+    Raises:
+        ExtentError: it cannot listen there.
+    """
     from distributed import Scheduler
 
     options = member.options
@@ -100,8 +104,9 @@ async def _until_told(make: Make, say: Say, again: bool) -> None:
             await asyncio.wait({serving}, timeout=SECONDS_TO_STOP)
             return
         error = serving.exception()
-        if not again or not isinstance(error, _PASSING | None):
-            await serving
+        if error is not None and not (again and isinstance(error, _PASSING)):
+            raise ExtentError(f"cannot start: {error.__cause__ or error}") from error
+        if not again:
             return
         say("the scheduler is not there; waiting for it")
         await asyncio.wait({stopping}, timeout=SECONDS_BETWEEN_TRIES)

@@ -124,9 +124,9 @@ def serve(
 
 def _run(settings: "Settings") -> None:
     """Serve until a signal says stop."""
-    from .serving import Server, check_folders, listen, run
+    from .serving import Server, check, listen, run
 
-    check_folders(settings)
+    check(settings)
     with listen(settings) as listening:
         port: int = listening.getsockname()[1]
         server = Server(settings, started=lambda server: _welcome(server, port))

@@ -1,7 +1,6 @@
 """The Dask cluster that a batch runs on: its own, or one by address."""
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from annotations.errors import ExtentError, UsageError
 
 from . import certificates
+from .loopback import is_loopback
 
 if TYPE_CHECKING:
     from distributed import Client, Nanny
@@ -136,14 +136,6 @@ def check_address(address: str, named: str = "--cluster") -> None:
             "Dask's messages are programs (`extent certificates DIR` makes certificates for "
             "--tls; Dask's own distributed.comm.tls settings count too)"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine's own, for itself."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def quiet() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 from annotations.errors import ExtentError, UsageError
 
 from .certificates import security
-from .cluster import EMBEDDED_CONFIG, check_address, is_loopback, quiet
+from .cluster import EMBEDDED_CONFIG, check_address, quiet
+from .loopback import is_loopback
 from .process import NICENESS, lower_priority
 
 Say = Callable[[str], None]

@@ -12,11 +12,13 @@ import uvicorn
 
 from annotations.errors import ExtentError, RecordsError, UsageError
 
+from . import certificates
 from .app import create_app
+from .cluster import check_address
 from .failures import system_reason
-from .http.hosts import is_loopback
 from .http.protocol import PatientProtocol
 from .lifecycle import Lifecycle
+from .loopback import is_loopback
 from .services import Services
 from .settings import Settings
 
@@ -83,12 +85,17 @@ class Server(uvicorn.Server):
         return not settings.https and not is_loopback(settings.host)
 
 
-def check_folders(settings: Settings) -> None:
-    """Refuse folders that cannot be used, before anything starts.
+def check(settings: Settings) -> None:
+    """Refuse what cannot be used, before anything starts.
 
     Raises:
-        UsageError: no slides, no place for the state, or one within the other.
+        UsageError: no slides, no place for the state, one within the other; an address of a
+            cluster, or its certificates, that will not do.
     """
+    if settings.cluster is not None:
+        check_address(settings.cluster)
+    if settings.tls is not None:
+        certificates.security(settings.tls)
     data, state = settings.data.resolve(), settings.state.resolve()
     if not data.is_dir():
         raise UsageError(f"{settings.data}: there is no such folder; --data says where slides are")

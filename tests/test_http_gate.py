@@ -14,11 +14,12 @@ import pytest
 
 from service.http.bodies import check_depth
 from service.http.exchange import POLICY
-from service.http.hosts import host_name, is_loopback
+from service.http.hosts import host_name
 from service.http.keys import KeyStore
 from service.http.limits import Rate, address_of
 from service.http.principals import Scope
 from service.http.problems import Problem
+from service.loopback import is_loopback
 from service.records.database import Records
 from service.settings import Limits, Settings
 from tests.served import served

@@ -156,6 +156,8 @@ def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
             ({"--models": tmp_path / "none"}, "--models takes a folder"),
             ({"--state": slides / "state"}, "keep them apart"),
             ({"--state": tmp_path / "file"}, "--state takes a folder"),
+            ({"--cluster": "tcp://192.0.2.1:8786"}, "only tls:// addresses"),
+            ({"--tls": tmp_path}, "is not there or not readable"),
             ({"--port": port}, "is taken"),
             ({"--host": "192.0.2.1"}, "no address of this machine"),
             ({"--port": 0, "--database": "nonsense"}, "not a database URL"),

@@ -4,23 +4,11 @@ A page of another site can point its own name at this server's address (DNS rebi
 requests then carry that name in Host, and are refused, on loopback too.
 """
 
-import ipaddress
-
 from ..settings import Settings
 from .problems import Problem
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on `host`, or is `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def host_name(header: str) -> str:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from functools import partial
 
+from ..loopback import is_loopback
 from ..settings import Settings
 from .cookies import session_token
-from .hosts import is_loopback
 from .keys import KeyStore
 from .limits import Rate, address_of
 from .principals import LOCAL, Principal

@@ -106,6 +106,8 @@ def test_the_threshold_moves_map_and_area(client: httpx.Client, pictures: Path) 
         slide_to(page, "#opacity", 0.25)
         opacity = page.locator(".layer-map").evaluate("each => getComputedStyle(each).opacity")
         assert opacity == "0.25"
+        page.reload()  # the analysis is on show again
+        expect(page.locator("#area")).to_have_text(f"{before[0]:.2f} mm²", timeout=20_000)
 
 
 def test_layers_and_regions_by_keyboard(client: httpx.Client, pictures: Path) -> None:

@@ -1,5 +1,7 @@
 """What every request passes, against a real server."""
 
+import asyncio
+import errno
 import gzip
 import json
 import logging
@@ -11,16 +13,30 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as Scope_
 
+from annotations import errors
+from annotations.errors import (
+    CheckpointError,
+    ExtentError,
+    RecordsError,
+    ResolutionError,
+    ResultError,
+)
 from service.http.bodies import check_depth
 from service.http.exchange import POLICY
+from service.http.gate import Gate
 from service.http.hosts import host_name
+from service.http.identity import Identity
 from service.http.keys import KeyStore
 from service.http.limits import Rate, address_of
 from service.http.principals import Scope
-from service.http.problems import Problem
+from service.http.problems import Problem, problem_of
+from service.lifecycle import Lifecycle
 from service.loopback import is_loopback
 from service.records.database import Records
+from service.services import Services
 from service.settings import Limits, Settings
 from tests.served import served
 
@@ -355,3 +371,78 @@ class TestAnswers:
         assert 'method="OTHER",route="-"' in text and "PROPFIND" not in text
         assert 'extent_jobs{state="queued"} 0.0' in text
         assert 'extent_request_seconds_bucket{le="0.1",method="GET"' in text
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("error", "status"),
+        [
+            (RecordsError("the database is away"), 503),
+            (ResultError("/secret/path: full"), 503),
+            (CheckpointError("/secret/path: no model"), 422),
+            (ResolutionError("no resolution"), 422),
+            (ExtentError("/secret/path"), 500),
+        ],
+    )
+    def test_what_was_foreseen_is_a_problem_without_paths(
+        self, error: ExtentError, status: int
+    ) -> None:
+        problem = problem_of(error)
+        assert problem.status == status and "secret" not in problem.detail
+        assert ("Retry-After" in problem.headers) == (status == 503)
+
+    def test_every_error_has_a_status(self) -> None:
+        kinds = {k for k in vars(errors).values() if isinstance(k, type)}
+        assert all(problem_of(k("x")).detail for k in kinds if issubclass(k, ExtentError))
+
+    @pytest.mark.parametrize(
+        ("error", "status"),
+        [
+            (OSError(errno.ENOSPC, "full", "/secret/path"), 503),
+            (OSError(errno.EIO, "broken", "/secret/path"), 500),
+            (ValueError("/secret/path"), 500),
+        ],
+    )
+    def test_what_was_not_is_logged_by_its_place_alone(
+        self, settings: Settings, caplog: pytest.LogCaptureFixture, error: Exception, status: int
+    ) -> None:
+        async def fail(scope: Scope_, receive: Receive, send: Send) -> None:
+            raise error
+
+        sent = asyncio.run(_through_a_gate(fail, settings))
+        assert sent[0]["status"] == status and b"secret" not in sent[1]["body"]
+        fault = next(r.getMessage() for r in caplog.records if r.name == "extent.faults")
+        assert "test_http_gate.py" in fault and "secret" not in caplog.text
+
+    def test_an_answer_that_fails_midway_is_cut_off(self, settings: Settings) -> None:
+        async def fail(scope: Scope_, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            raise ValueError
+
+        sent = asyncio.run(_through_a_gate(fail, settings))
+        assert [message["type"] for message in sent] == ["http.response.start"]
+
+
+async def _through_a_gate(app: ASGIApp, settings: Settings) -> list[Message]:
+    """What a gate before `app` sends, asked for a page."""
+    sent: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    async def nothing() -> Message:
+        return {"type": "http.disconnect"}
+
+    services = Services.of(settings)
+    gate = Gate(app, services, Identity(settings, services.keys), Lifecycle(services))
+    request = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+    }
+    await gate(request, nothing, keep)
+    return sent

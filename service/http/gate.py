@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from annotations.errors import ExtentError
 
+from ..failures import DISK_FULL
 from ..lifecycle import Lifecycle
 from ..services import Services
 from .bodies import Body, BodyRule, Kind, check_depth, has_body
@@ -16,7 +17,7 @@ from .identity import Identity
 from .limits import Rate, address_of
 from .origins import check_origin
 from .principals import Principal
-from .problems import RETRY_SECONDS, Problem, problem_of
+from .problems import DISK, Problem, problem_of, unavailable
 from .request_log import CUT_OFF, log_fault, log_request, method_of
 from .urls import check_url
 
@@ -68,6 +69,10 @@ class Gate:
             await exchange.refuse(problem)
         except ExtentError as error:
             await exchange.refuse(problem_of(error))
+        except OSError as error:
+            log_fault(error, exchange)
+            full = error.errno in DISK_FULL
+            await exchange.refuse(unavailable(DISK) if full else Problem(500, OUR_FAULT))
         except Exception as error:
             log_fault(error, exchange)
             await exchange.refuse(Problem(500, OUR_FAULT))
@@ -97,11 +102,7 @@ class Gate:
             self._anonymous.take(asker)
             return None
         if not self._lifecycle.prepared and path.startswith("/v1/"):
-            raise Problem(
-                503,
-                "The database is not there yet; try again soon.",
-                headers={"Retry-After": str(RETRY_SECONDS)},
-            )
+            raise unavailable("The database is not there yet; try again soon.")
         principal = await self._identity.of(headers, scope.get("client"), asker)
         if principal is None:
             self._anonymous.take(asker)

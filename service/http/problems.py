@@ -32,6 +32,14 @@ STATUS: Mapping[type[ExtentError], HTTPStatus] = {
     UsageError: HTTPStatus.UNPROCESSABLE_ENTITY,
     RecordsError: HTTPStatus.SERVICE_UNAVAILABLE,
     ResultError: HTTPStatus.SERVICE_UNAVAILABLE,  # the disk is full or refuses
+    ExtentError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+DISK = "The server's disk is full or refuses to be written to; try again later."
+INSTEAD: Mapping[type[ExtentError], str] = {  # of texts that are for whoever sees the files
+    ResultError: DISK,
+    CheckpointError: "This model cannot be used; `extent models` on the server may say why.",
+    CohortError: "These slides cannot be used together.",
+    ExtentError: "Something went wrong in Extent.",
 }
 
 
@@ -58,9 +66,14 @@ class Problem(Exception):  # noqa: N818  (RFC 9457 calls it that)
 
 def problem_of(error: ExtentError) -> Problem:
     """The problem that a foreseen error is to a client."""
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
-    return Problem(status, str(error), headers=headers)
+    kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
+    detail = INSTEAD.get(kind) or str(error)
+    return unavailable(detail) if STATUS[kind] == 503 else Problem(STATUS[kind], detail)
+
+
+def unavailable(detail: str) -> Problem:
+    """For what may go well a little later."""
+    return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def not_found(what: str) -> Problem:

@@ -1,6 +1,9 @@
 """What the documents say works: Python blocks run, settings are read, commands and links exist."""
 
+import json
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -9,6 +12,8 @@ import typer.main
 
 from model.config import TrainConfig
 from service.cli import app
+from service.settings import Settings
+from tests.served import served
 from tiling.synthetic import SlideRecipe
 from tiling.synthetic_files import write_drawn_slide
 
@@ -31,6 +36,28 @@ def test_the_python_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     slide_area = sum(outline.area for outline in outlines) * 4 / 1e6
     assert area == pytest.approx(slide_area, rel=1e-9)
     assert (tmp_path / "mine.xml").exists()
+
+
+def test_the_example_of_a_program_runs_against_a_server(tmp_path: Path) -> None:
+    absent = [name for name in ("bash", "curl", "jq") if not shutil.which(name)]
+    if absent:
+        pytest.skip(f"the example takes {', '.join(absent)}")
+    (script,) = blocks(ROOT / "docs" / "serve.md", "sh")
+    slides, here = tmp_path / "slides", tmp_path / "here"
+    for folder in (slides, here):
+        folder.mkdir()
+    recipe = SlideRecipe(seed=3, site=1, width=1400, height=1200, mpp=2.0)
+    write_drawn_slide(slides / "biopsy 1.tiff", recipe)
+    with served(Settings(slides, tmp_path / "state", port=0)) as client:
+        script = script.replace("http://localhost:8000", str(client.base_url).rstrip("/"))
+        subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=here, check=True)
+    summary = json.loads((here / "summary.json").read_text())
+    saved = json.loads((here / "saved.json").read_text())
+    assert saved["version"] == 1
+    area = sum(saved["areas_mm2"].values())
+    assert area == pytest.approx(summary["tumour_area_mm2"], rel=1e-6)
+    assert (here / "outlines.xml").read_text().count("<Annotation ") >= len(summary["regions"])
+    assert (here / "overlay.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -15,6 +15,7 @@ from service.engine.attempt import CANCELLED, TOPIC, Attempt, AttemptEnd, Progre
 from service.engine.run import run_attempt, supervise
 from service.engine.watch import bytes_in
 from service.readers import jail
+from service.readers.slide_ref import own_files
 from tests.attempts import UnderWay, content, engines, map_attempt, workers
 from tests.conftest import REPOSITORY, draw_slide, extent
 from tiling.canvas_view import CanvasView
@@ -232,6 +233,18 @@ def test_nothing_but_what_an_attempt_sees_can_be_opened(
     link = tmp_path / "link.png"
     link.symlink_to(slide)
     assert failed(replace(map_attempt(tmp_path / "b", link, random_model), sees=(random_model,)))
+
+
+@pytest.mark.skipif(not jail.available(), reason="this kernel has no Landlock")
+def test_a_slide_of_several_files_is_mapped_from_its_own_files(
+    tmp_path: Path, data: Path, random_model: Path
+) -> None:
+    slide = data / "slides" / "dicom_cmu1_small_region"
+    own = own_files(slide).sees
+    attempt = map_attempt(tmp_path / "a", slide, random_model)
+    assert done(replace(attempt, sees=(*own, random_model))).outcome["tissue_area_mm2"] > 0.5
+    attempt = map_attempt(tmp_path / "b", slide, random_model)
+    assert failed(replace(attempt, sees=(slide / "absent", random_model)))
 
 
 def test_the_engine_knows_nothing_of_the_worker_and_runs_at_low_priority(

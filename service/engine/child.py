@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..process import NICENESS, die_with, lower_priority
+from .attempt import Attempt
 
 KEPT_MODELS = 4
 MAX_LINE_BYTES = 4096  # a pipe takes this much at once or not at all (PIPE_BUF)
@@ -81,7 +82,6 @@ class Engine:
 
     def _attempt(self, document: dict[str, Any]) -> int:
         """Run one; how its last child ended: its exit code, or the signal as a negative number."""
-        from .attempt import Attempt
         from .work import map_slide, model_key, train
 
         attempt = Attempt.from_json(document)
@@ -96,7 +96,7 @@ class Engine:
         compiled = self._models[key]
         return self._forked(lambda say: map_slide(attempt, compiled, say))
 
-    def _compile(self, attempt: Any, key: str) -> int:
+    def _compile(self, attempt: Attempt, key: str) -> int:
         """Have a child compile the attempt's model; it says why where it cannot."""
         from .work import compile_model
 

@@ -4,6 +4,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from .attempt import Attempt, AttemptEnd
 
@@ -45,8 +46,8 @@ class Watch:
         except (OSError, ValueError):  # among them: CANCELLED
             return False
 
-    def _end(self, status: str, reason: str = "") -> AttemptEnd:
-        return AttemptEnd(self._attempt.job_id, self._attempt.number, status, reason)  # type: ignore[arg-type]
+    def _end(self, status: Literal["stopped", "failed"], reason: str = "") -> AttemptEnd:
+        return AttemptEnd(self._attempt.job_id, self._attempt.number, status, reason)
 
 
 def bytes_in(folder: Path) -> int:

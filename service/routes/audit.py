@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
@@ -76,15 +76,20 @@ def _pages(records: Records, since: datetime | None, until: datetime | None) -> 
     while True:
         wanted = sa.select(Audit).where(Audit.id > last).order_by(Audit.id).limit(ROWS_AT_A_TIME)
         if since is not None:
-            wanted = wanted.where(Audit.at >= since.timestamp())
+            wanted = wanted.where(Audit.at >= _seconds(since))
         if until is not None:
-            wanted = wanted.where(Audit.at < until.timestamp())
+            wanted = wanted.where(Audit.at < _seconds(until))
         with records.read() as session:
             found = list(session.scalars(wanted))
         yield [_row(entry) for entry in found]
         if len(found) < ROWS_AT_A_TIME:
             return
         last = found[-1].id
+
+
+def _seconds(moment: datetime) -> float:
+    """Since 1970; a time without a zone is in UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _row(entry: Audit) -> Row:

@@ -66,7 +66,7 @@ FAULTS_SHOWN = 5
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """One server's application. Nothing runs and no file is touched until it is started.
+    """One server's application. Nothing runs until it is started.
 
     Raises:
         UsageError: the settings make no sense.

@@ -81,8 +81,15 @@ def _await(running: Running) -> None:
 
 
 def test_a_server_says_where_it_is_and_stops_when_asked(tmp_path: Path) -> None:
+    (tmp_path / "slides").mkdir()
+    draw_slide(tmp_path / "slides" / "flat.png")
     with serving(tmp_path) as running:
         assert running.client.get("/v1/session").json()["via"] == "loopback"
+        slide = running.client.get("/v1/slides").json()["items"][0]["id"]
+        assert running.client.get(f"/v1/slides/{slide}/thumbnail").status_code == 200
+        loaded = Path(f"/proc/{running.process.pid}/maps")
+        if loaded.exists():  # slides are decoded, and networks run, in other processes
+            assert not re.search(r"torch|openvino|openslide", loaded.read_text())
         code, out, err = running.stop()
     assert code == 0
     assert f"http://localhost:{running.client.base_url.port}" in out

@@ -33,7 +33,8 @@ TAGS = {
     "outlines": "Experts' outlines, in versions.",
     "models": "What computes.",
     "jobs": "Maps: asked for, followed, cancelled.",
-    "results": "What a finished job leaves, and the map while it is made.",
+    "results": "What a finished job leaves.",
+    "maps": "A job's map as deep-zoom tiles, while it is made and after.",
     "trainings": "New models from outlined slides.",
     "session": "A browser's session.",
     "audit": "Who did what.",
@@ -89,10 +90,9 @@ def _complete(operation: dict[str, Any], *, is_open: bool) -> None:
 
 def _answers_otherwise(response: dict[str, Any]) -> bool:
     """Whether a refusal is a document of its own, as readiness is."""
-    types = set(response.get("content", {})) - {MEDIA_TYPE, "application/json"}
     schema = response.get("content", {}).get("application/json", {}).get("schema", {})
     name = schema.get("$ref", "").rpartition("/")[2]
-    return bool(types) or name not in ("", "ProblemDocument", "HTTPValidationError")
+    return name not in ("", "ProblemDocument", "HTTPValidationError")
 
 
 def _even_tuples(node: Any) -> None:

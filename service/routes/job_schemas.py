@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ..records.tables import Job
 from ..schemas import Answer, Body, Id, Time, time_of
@@ -38,6 +38,19 @@ class JobRequest(Body):
 
     Without a region the whole slide; without a threshold the model card's.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "slide": "6f1ed002ab5595859014ebf0951522d9",
+                    "model": "breast-idc",
+                    "region_level0": [20000, 12000, 8192, 8192],
+                    "threshold": 0.5,
+                }
+            ]
+        }
+    )
 
     slide: Id
     model: Annotated[str, Field(min_length=1, max_length=200, examples=["breast-idc"])]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ..records.tables import Job
 from ..schemas import Answer, Body, Id, Time, time_of
@@ -23,6 +23,20 @@ class TrainingRequest(Body):
     says which slides are of one patient, so that nobody's slides are both learned from and judged
     on; each slide is a patient of its own unless named. Use pseudonyms.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "our-breast-2026",
+                    "slides": ["6f1ed002ab5595859014ebf0951522d9"],
+                    "config": "breast-idc",
+                    "foreground_label": "tumour",
+                    "hours": 8,
+                }
+            ]
+        }
+    )
 
     name: Name
     slides: Annotated[list[Id], Field(min_length=1, max_length=10_000)]

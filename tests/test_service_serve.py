@@ -88,8 +88,8 @@ def test_a_server_says_where_it_is_and_stops_when_asked(tmp_path: Path) -> None:
         slide = running.client.get("/v1/slides").json()["items"][0]["id"]
         assert running.client.get(f"/v1/slides/{slide}/thumbnail").status_code == 200
         loaded = Path(f"/proc/{running.process.pid}/maps")
-        if loaded.exists():  # slides are decoded, and networks run, in other processes
-            assert not re.search(r"torch|openvino|openslide", loaded.read_text())
+        if loaded.exists():  # networks run in other processes
+            assert not re.search(r"torch|openvino", loaded.read_text())
         code, out, err = running.stop()
     assert code == 0
     assert f"http://localhost:{running.client.base_url.port}" in out

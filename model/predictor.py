@@ -18,6 +18,7 @@ from .network import Probabilities
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
 
+TRACED_SIDE = 256  # pixels; the trace holds for any side, and takes seconds for large ones
 Patches = npt.NDArray[np.uint8]  # [N, H, W, 3]
 Maps = npt.NDArray[np.float32]  # [N, classes, H / output stride, W / output stride]
 
@@ -59,7 +60,8 @@ class OpenVinoPredictor:
     @classmethod
     def of(cls, module: Probabilities, side: int, precision: str, threads: int) -> Self:
         """Compile a network for patches of `side` pixels: that takes seconds."""
-        example = torch.zeros((1, side, side, 3), dtype=torch.uint8)
+        traced = min(side, TRACED_SIDE)
+        example = torch.zeros((1, traced, traced, 3), dtype=torch.uint8)
         with torch.no_grad(), warnings.catch_warnings():
             # OpenVINO traces; torch would rather have its slower export used
             warnings.simplefilter("ignore", DeprecationWarning)

@@ -68,7 +68,8 @@ class OpenedTiles:
 def open_tiles(path: Path, stored_level_sizes: tuple[tuple[int, int], ...]) -> OpenedTiles | None:
     """All levels of a tiled RGB TIFF, or None where tifffile and OpenSlide see different things."""
     try:
-        with tifffile.TiffFile(path) as tiff:
+        # An OME header may name other files, which tifffile would open
+        with tifffile.TiffFile(path, is_ome=False) as tiff:
             pages = [level.pages[0] for level in tiff.series[0].levels]
             for page in pages:
                 prepare(page)

@@ -14,7 +14,8 @@ class Limits:
     Bytes are after gzip has been undone; `gzip_ratio` bounds what that may expand to.
     """
 
-    body_bytes: int = 1 << 20
+    body_bytes: int = 16 << 10  # of JSON: what is wrong with every field is found out at once
+    long_body_bytes: int = 1 << 20  # where thousands of slides may be named
     outline_bytes: int = 64 << 20
     outline_vertices: int = 2_000_000
     json_depth: int = 32

@@ -6,8 +6,9 @@ import gzip
 import json
 import logging
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from annotations.errors import (
     ResolutionError,
     ResultError,
 )
-from service.http.bodies import check_depth
+from service.http.bodies import IDLE_SECONDS, check_depth
 from service.http.exchange import POLICY
 from service.http.gate import Gate
 from service.http.hosts import host_name
@@ -254,7 +255,7 @@ class TestBodies:
             answer = self.post(local, b"{}", **{"Content-Encoding": encoding})
             assert refusal(answer)[0] == 415
 
-    @pytest.mark.parametrize("text", [b"[" * 33 + b"]" * 33, b'{"a":' * 40, b"[" * 10**6])
+    @pytest.mark.parametrize("text", [b"[" * 33 + b"]" * 33, b'{"a":' * 40, b"[" * 10**4])
     def test_nesting_is_bounded(self, local: httpx.Client, text: bytes) -> None:
         assert refusal(self.post(local, text))[0] == 400
 
@@ -268,6 +269,30 @@ class TestBodies:
                 assert problem.status == 400
             else:
                 assert text.startswith(b'"'), text
+
+    @pytest.mark.parametrize("text", [b"[" * 10**6, b"[}" * 10**6, b"[]" * 10**6, b"[" * 10**5])
+    def test_depth_takes_no_time(self, text: bytes) -> None:
+        began = time.thread_time()
+        with suppress(Problem):
+            check_depth(text, 32)
+        assert time.thread_time() - began < 0.1  # nobody else is answered meanwhile
+
+    def test_only_a_list_of_slides_may_be_long(self, local: httpx.Client) -> None:
+        sent = {f"field{number}": 1 for number in range(5_000)}
+        for path, status in {"/v1/session": 413, "/v1/jobs": 413, "/v1/trainings": 422}.items():
+            assert refusal(local.post(path, json=sent))[0] == status, path
+
+    @pytest.mark.slow
+    def test_a_body_that_drips_is_given_up(self, local: httpx.Client) -> None:
+        def drip() -> Iterator[bytes]:
+            began = time.monotonic()
+            while time.monotonic() - began < 2 * IDLE_SECONDS:
+                yield b" "
+                time.sleep(IDLE_SECONDS / 10)
+
+        with suppress(httpx.WriteError):
+            assert refusal(self.post(local, drip()))[0] == 408
+        assert local.get("/v2/health/live").status_code == 200
 
     def test_a_chunk_of_an_upload_is_never_compressed(self, local: httpx.Client) -> None:
         answer = local.patch(

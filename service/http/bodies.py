@@ -3,7 +3,7 @@
 import asyncio
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -12,13 +12,14 @@ from starlette.types import Message, Receive
 from ..settings import Limits
 from .problems import Problem
 
-IDLE_SECONDS = 60.0  # for the next piece of a body
+IDLE_SECONDS = 60.0  # for the next piece of a body, and for all of one that is taken as a whole
+LONG = frozenset({"/v1/trainings"})  # where JSON may name thousands of slides
 PIECE = 1 << 18
 SLACK = 1 << 16  # what any gzipped body may expand to, however small
 JSON_TYPE = re.compile(rb"application/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 OUTLINES = re.compile(r"/v1/slides/[^/]+/outlines/?")
 STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-INNERMOST = re.compile(rb"\[\]|{}")
+ALIKE = bytes.maketrans(b"{}", b"[]")
 BESIDE_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -49,7 +50,8 @@ class BodyRule:
             return cls(Kind.CHUNK, limits.chunk_bytes, 1)
         if method == "PUT" and OUTLINES.fullmatch(path):
             return cls(Kind.DOCUMENT, limits.outline_bytes, limits.gzip_ratio)
-        return cls(Kind.JSON, limits.body_bytes, limits.gzip_ratio)
+        most = limits.long_body_bytes if path in LONG else limits.body_bytes
+        return cls(Kind.JSON, most, limits.gzip_ratio)
 
 
 def has_body(headers: Mapping[bytes, bytes]) -> bool:
@@ -58,6 +60,10 @@ def has_body(headers: Mapping[bytes, bytes]) -> bool:
 
 def too_large(most: int) -> Problem:
     return Problem(413, f"The body is larger than {most:,} bytes, the most that is taken here.")
+
+
+def _late() -> Problem:
+    return Problem(408, "The rest of the body did not come.")
 
 
 class Body:
@@ -112,15 +118,20 @@ class Body:
         Raises:
             Problem: as `receive`; 400 where the client went away.
         """
-        pieces = []
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                return b"".join([piece async for piece in self._pieces()])
+        except TimeoutError:
+            raise _late() from None
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
         more = True
         while more:
             message = await self.receive()
             if message["type"] != "http.request":
                 raise Problem(400, "The body ended early.")
-            pieces.append(message.get("body", b""))
+            yield message.get("body", b"")
             more = message.get("more_body", False)
-        return b"".join(pieces)
 
     async def _plain(self) -> Message:
         message = await self._next()
@@ -132,7 +143,7 @@ class Body:
             async with asyncio.timeout(IDLE_SECONDS):
                 return await self._receive()
         except TimeoutError:
-            raise Problem(408, "The rest of the body did not come.") from None
+            raise _late() from None
 
     async def _expanded(self) -> Message:
         assert self._inflate is not None
@@ -173,10 +184,11 @@ def check_depth(body: bytes, most: int) -> None:
     Raises:
         Problem: 400.
     """
-    brackets = STRING.sub(b"", body).translate(None, BESIDE_BRACKETS)
+    brackets = STRING.sub(b"", body).translate(ALIKE, BESIDE_BRACKETS)
     for _ in range(most):  # each pass takes away the innermost pairs
-        if not brackets:
-            return
-        brackets = INNERMOST.sub(b"", brackets)
+        without = brackets.replace(b"[]", b"")
+        if len(without) == len(brackets):
+            break
+        brackets = without
     if brackets:
         raise Problem(400, f"The JSON is nested deeper than {most} levels, or not closed.")

@@ -1,9 +1,11 @@
 """Whatever dies while jobs run, each finishes once: schedulers, workers, the database, servers."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,16 +19,18 @@ from annotations.errors import RecordsError
 from service.engine.attempt import TOPIC, Attempt, AttemptEnd, Progress
 from service.http.principals import LOCAL
 from service.http.problems import Problem
+from service.jobs.desk import DISK_FULL
 from service.jobs.workers import AWAY, BLIND, NONE_THERE
 from service.records.database import new_id
 from service.records.tables import Job
-from service.settings import Settings
+from service.settings import Retention, Settings
 from tests.clusters import Cluster, cluster
 from tests.conftest import REPOSITORY
 from tests.postgres import postgresql
 from tests.runners import Bench, bench, leave_result, server_settings, wait_for
 
 STEPS = 10
+FILLS = 512 << 20  # bytes
 
 
 def steady(attempt: Attempt) -> AttemptEnd:
@@ -91,6 +95,7 @@ def under_way(server: Bench, jobs: list[Job], count: int) -> None:
     wait_for(lambda: sum(map(running, jobs)) >= count)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_killed_and_comes_back_loses_nothing(settings: Settings) -> None:
     with elsewhere(settings) as (others, server):
         jobs = [server.submit("well") for _ in range(4)]
@@ -106,6 +111,7 @@ def test_a_scheduler_that_is_killed_and_comes_back_loses_nothing(settings: Setti
         assert {job.losses for job in done} == {0}
 
 
+@pytest.mark.slow
 def test_killed_workers_lose_nothing_and_no_workers_are_waited_for(settings: Settings) -> None:
     with elsewhere(settings) as (others, server):
         jobs = [server.submit("well") for _ in range(4)]
@@ -185,6 +191,36 @@ def test_a_database_that_is_away_while_jobs_run_costs_nothing(
             assert server.services.jobs.counts() == {("map", "succeeded"): 4}
 
 
+def filling(attempt: Attempt) -> AttemptEnd:
+    """An engine that needs more disk than there is the first time."""
+    import os
+
+    if attempt.number == 1:
+        with (attempt.folder / "large").open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, FILLS)
+        return AttemptEnd(attempt.job_id, attempt.number, "failed", "the disk is full")
+    return leave_result(attempt)
+
+
+def test_a_disk_that_is_full_for_a_while_fails_no_job(random_model: Path) -> None:
+    memory = Path("/dev/shm")  # a file system that nobody else fills meanwhile
+    if not memory.is_dir() or shutil.disk_usage(memory).free < 2 * FILLS:
+        pytest.skip(f"needs {2 * FILLS >> 20} MiB in {memory}")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        settings = server_settings(Path(folder), random_model, "well")
+        limit = Retention(free_bytes=shutil.disk_usage(memory).free - FILLS // 2)
+        with bench(replace(settings, retention=limit), filling) as server:
+            job = server.submit("well")
+            server.wait(job, until=lambda job: job.state == "queued" and job.attempt == 1)
+            wait_for(lambda: server.runner.state.said == DISK_FULL)
+            with pytest.raises(Problem, match="almost full"):
+                server.submit("well")
+            server.path(job, "1", "large").unlink()
+            (done,) = finished(server, [job])
+            assert done.attempt == 2
+            assert server.submit("well").state == "queued"
+
+
 SERVER = """
 import sys
 from pathlib import Path
@@ -235,6 +271,7 @@ class Server:
         self.process.stdin.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_loses_nothing_and_the_next_goes_on(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -251,6 +288,7 @@ def test_a_server_that_is_killed_loses_nothing_and_the_next_goes_on(
         assert {(job.losses, job.kills, job.crashes) for job in done} == {(0, 0, 0)}
 
 
+@pytest.mark.slow
 def test_an_orphan_that_outlives_its_server_cannot_publish_over_a_newer_attempt(
     settings: Settings, tmp_path: Path
 ) -> None:

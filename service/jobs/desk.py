@@ -116,6 +116,8 @@ class Desk:
 
     def _record(self, attempt: Attempt, end: End, *, draining: bool) -> None:
         status, last = _status(attempt, end, draining)
+        if status == "failed" and not disk_has_room(self._settings):
+            status = "again"  # that is probably why; it waits until there is room
         job = self._ledger.record(status, last)
         self._turns.ended(attempt.job_id, attempt.number)
         self._noted.pop(attempt.job_id, None)

@@ -20,7 +20,8 @@ from model.predictor import Execution, Predictor, load_predictor
 from model.segment import WRITE_SIDE, segment, window_sides
 from service.report import ReportOptions, RunFacts, write_result
 from tiling.grid import Window, plan_windows
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 from tiling.slide_files import slide_digest
 from tiling.synthetic_blocks import write_blocks_slide
 from tiling.tissue import find_tissue

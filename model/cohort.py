@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from annotations.errors import CohortError
-from tiling.slide import MPP_RANGE, Resolution, plausible_mpp
+from tiling.resolution import MPP_RANGE, Resolution, plausible_mpp
 
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "annotations", "patient")

@@ -9,7 +9,7 @@ from annotations.errors import ResolutionError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tiling.slide import Resolution
+    from tiling.resolution import Resolution
 
 Mpp = Annotated[
     float | None,
@@ -25,7 +25,7 @@ def resolution_of(mpp: float | None, force: bool) -> "Resolution":
     Raises:
         UsageError: it cannot be one.
     """
-    from tiling.slide import Resolution
+    from tiling.resolution import Resolution
 
     if force and mpp is None:
         raise UsageError("--force-mpp needs --mpp")

@@ -11,7 +11,8 @@ from annotations.errors import UsageError
 from annotations.origins import file_origin_level0
 from tiling.frame import Pair
 from tiling.plane import slide_plane
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 
 # By the end of the name; the first that fits
 SUFFIXES: tuple[tuple[str, WritableFormat], ...] = (

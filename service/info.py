@@ -7,7 +7,8 @@ from pathlib import Path
 from annotations.errors import ResolutionError
 from tiling.frame import Frame, Pair
 from tiling.resample import best_level
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 from tiling.stored import LevelFacts, format_name, stored_levels
 from tiling.tissue import find_tissue
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from annotations.errors import ExtentError
 from tiling.rawplanes import disk_errors
-from tiling.slide import Resolution
+from tiling.resolution import Resolution
 from tiling.slide_files import slide_name
 
 from .cli_options import complain, say

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotations.errors import ExtentError, ResultError, UsageError
-from tiling.slide import Resolution
+from tiling.resolution import Resolution
 
 from .batch import Batch, Task
 from .cluster import Share, available_cores, connected, embedded

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from tiling.frame import Box, Pair
-from tiling.slide import Resolution
+from tiling.resolution import Resolution
 
 from .inputs import SlideInput
 

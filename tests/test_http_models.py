@@ -136,10 +136,10 @@ def test_a_trained_model_is_its_groups_until_it_is_published(
     records.close()
 
 
-def test_the_server_needs_no_torch() -> None:
+def test_the_server_computes_nothing_and_opens_no_slide() -> None:
     code = (
         "import sys, service.app;"
-        "heavy = {'torch', 'openvino', 'matplotlib'} & set(sys.modules);"
+        "heavy = {'torch', 'openvino', 'matplotlib', 'openslide'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

@@ -15,7 +15,8 @@ from tests.conftest import draw_slide
 from tiling.canvas_view import CanvasView
 from tiling.frame import Box
 from tiling.quality import assess_quality
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 
 SIDE = 64
 

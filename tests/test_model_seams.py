@@ -16,7 +16,8 @@ from tests.conftest import write_random_model
 from tiling.frame import Box, Frame
 from tiling.grid import Window, plan_windows
 from tiling.images import write_png
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 from tiling.synthetic import SlideRecipe
 from tiling.synthetic_files import write_drawn_slide
 from tiling.tissue import find_tissue

@@ -25,7 +25,8 @@ from model.train import TrainResult, train
 from model.trainer import Epoch, TrainReport
 from tests.drawn import HEIGHT, WIDTH, draw_case, draw_patients
 from tiling.frame import Box
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 
 SMALL = TrainConfig(
     network=NetworkConfig(widths=(8, 16, 16), convolutions=(1, 1, 1), dropout=0.1),

@@ -15,7 +15,7 @@ from service.cluster import Share, check_address, embedded
 from service.inputs import SlideInput
 from service.tasks import MapSettings, Model, SlideJob, SlideOutcome, Update, topic_of
 from service.throttle import Throttle
-from tiling.slide import Resolution
+from tiling.resolution import Resolution
 
 
 def jobs(out: Path, *names: str) -> list[SlideJob]:

@@ -9,7 +9,7 @@ import pytest
 from annotations.errors import SlideError
 from service.info import SlideFacts, describe_slide
 from tiling.images import write_png
-from tiling.slide import Resolution
+from tiling.resolution import Resolution
 
 
 def _shown(facts: SlideFacts) -> dict[str, str]:

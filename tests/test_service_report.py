@@ -34,7 +34,8 @@ from tiling.draw import BRIGHT
 from tiling.frame import Box, Frame
 from tiling.images import read_rgb, write_png
 from tiling.masks import rasterise
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 from tiling.tissue import TissueMask
 
 Values = NDArray[np.uint8]

@@ -10,11 +10,12 @@ from defusedxml import ElementTree
 
 from annotations.errors import SlideError
 from tests.conftest import draw_slide
-from tiling.deepzoom import DeepZoom, deep_zoom, picture, read_tile
+from tiling.deepzoom import DeepZoom
 from tiling.frame import Box
 from tiling.images import jpeg, read_rgb
 from tiling.resample import RGB
 from tiling.slide import Slide
+from tiling.slide_tiles import deep_zoom, picture, read_tile
 
 
 def whole_level(slide: Slide, zoom: DeepZoom, level: int) -> RGB:

@@ -9,7 +9,8 @@ from PIL import Image
 from scipy import ndimage
 
 from tiling.quality import Quality, assess_quality
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 from tiling.tissue import find_tissue
 
 UM = 4.0

@@ -18,7 +18,8 @@ from annotations.errors import ResolutionError, SlideError
 from tests.conftest import data_dir
 from tiling.frame import Box, Frame
 from tiling.images import read_grey, write_png
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 from tiling.slide_files import slide_digest
 from tiling.tiff_tiles import TiffLevel, open_tiles
 from tiling.tile_file import is_readable

@@ -12,7 +12,8 @@ from PIL import Image
 from tests.conftest import data_dir
 from tiling.frame import Box, Frame
 from tiling.images import read_grey
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 from tiling.tissue import TissueMask, find_tissue, otsu, tissue_of
 
 RGB = npt.NDArray[np.uint8]

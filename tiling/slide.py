@@ -14,41 +14,14 @@ from . import openslide_levels, tiff_tiles
 from .frame import Box, Frame, Pair
 from .images import FLAT_SUFFIXES, FlatLevel, read_rgb
 from .resample import RGB, Level, best_level, resample
+from .resolution import Resolution
 from .slide_files import slide_file, slide_name
 
-MPP_RANGE = (0.05, 20.0)
 MAX_COARSER = 1.5  # a slide may be this much coarser than what is asked of it
 TILED_TIFF_VENDORS = {"aperio", "generic-tiff"}
 MAX_SIDE_PIXELS = 1_000_000  # a quarter of a metre at 0.25 µm/px
 MAX_TILE_PIXELS = 1 << 26  # decoding takes several bytes for each
 CHUNK_LEVEL_PIXELS = 1 << 24  # level pixels decoded at a time: bounds the memory of overviews
-
-
-@dataclass(frozen=True)
-class Resolution:
-    """What a user said of the level-0 µm/px: `mpp` fills a gap; with `force` it overrides."""
-
-    mpp: float | None = None
-    force: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mpp is not None and not plausible_mpp(self.mpp):
-            raise ResolutionError(
-                f"--mpp {self.mpp:g} is not a resolution: it must lie within "
-                f"{MPP_RANGE[0]:g} and {MPP_RANGE[1]:g} µm/px"
-            )
-
-    def applied_to(self, stored: Pair | None) -> Pair | None:
-        """The µm/px to use, x and y; None where it is missing or absurd."""
-        known = stored is not None and all(plausible_mpp(value) for value in stored)
-        if self.mpp is not None and (self.force or not known):
-            return (self.mpp, self.mpp)
-        return stored if known else None
-
-
-def plausible_mpp(value: float) -> bool:
-    """Whether a number can be the µm/px of a slide."""
-    return MPP_RANGE[0] <= value <= MPP_RANGE[1]
 
 
 @dataclass(frozen=True)

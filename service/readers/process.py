@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from annotations.errors import SlideError
-from tiling.deepzoom import DeepZoom, deep_zoom, picture, read_tile
+from tiling.deepzoom import DeepZoom
 from tiling.images import jpeg
-from tiling.slide import Resolution, Slide
+from tiling.resolution import Resolution
+from tiling.slide import Slide
 from tiling.slide_files import may_name_other_files
+from tiling.slide_tiles import deep_zoom, picture, read_tile
 
 from ..process import die_with
 from . import jail

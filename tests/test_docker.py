@@ -12,8 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import typer.main
 import yaml
 
+from service.cli import app
 from tests import image
 from tests.conftest import REPOSITORY
 from tests.drawn import draw_case
@@ -43,7 +45,8 @@ def test_every_setting_that_the_compose_file_gives_is_one() -> None:
     given |= set(
         re.findall(r"EXTENT_SERVE_\w+", (REPOSITORY / "docker" / "Dockerfile").read_text())
     )
-    known = set(re.findall(r"EXTENT_SERVE_\w+", (REPOSITORY / "service/cli_serve.py").read_text()))
+    serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    known = {str(option.envvar) for option in serve.params}
     assert given <= known, given - known
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from .services import Services
 
 log = logging.getLogger("extent.server")
 SECONDS_BETWEEN_TRIES = 2.0
+THREADS = 32  # that wait for the database and the disk; Python's own number is too few
 SECONDS_TO_BEGIN = 6.0  # after which the server answers, though not everything is there
 
 
@@ -28,6 +30,8 @@ class Lifecycle:
     @asynccontextmanager
     async def running(self, _: FastAPI) -> AsyncIterator[None]:
         """Run; where the database is away, wait for it while everything else is answered."""
+        threads = ThreadPoolExecutor(THREADS, "extent")
+        asyncio.get_running_loop().set_default_executor(threads)
         preparing = asyncio.create_task(self._prepare())
         try:
             await self._begin(preparing)

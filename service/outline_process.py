@@ -3,22 +3,19 @@
 import json
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from annotations import SlidePlane, WritableFormat
 
-from .http.problems import RETRY_SECONDS, Problem
+from .http.problems import Problem
 from .outline_task import Bounds, Origin, Task
 from .settings import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
-AT_ONCE = 2  # processes; each may take MEMORY_BYTES
 SECONDS = 60  # of the processor
 SECONDS_BY_THE_CLOCK = 300.0  # where others compute too
-SECONDS_TO_WAIT = 30.0  # for a place
 MEMORY_BYTES = 3 << 30
 TOO_MUCH = (
     "Reading these outlines takes more time or memory than one request may: simplify them, "
@@ -38,7 +35,7 @@ class Reading:
 
 
 class OutlineProcess:
-    """Reads and writes outlines; for any number of threads, a few at a time."""
+    """Reads and writes outlines; each takes up to MEMORY_BYTES and a thread that waits for it."""
 
     def __init__(self, limits: Limits) -> None:
         self._bounds = Bounds(
@@ -49,13 +46,12 @@ class OutlineProcess:
             cpu_seconds=SECONDS,
             memory_bytes=MEMORY_BYTES,
         )
-        self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def read(self, body: bytes, plane: SlidePlane, origin: Origin) -> Reading:
         """What `outline_work.read` finds.
 
         Raises:
-            Problem: 413, 422; the outlines are refused. 503; too many are being read.
+            Problem: 413, 422; the outlines are refused.
         """
         found, content = self._done(Task("read", plane, self._bounds, origin=origin), body)
         return Reading(content=content, **found)
@@ -65,12 +61,6 @@ class OutlineProcess:
         return self._done(Task("write", plane, self._bounds, format=format), stored)[1]
 
     def _done(self, task: Task, body: bytes) -> tuple[dict[str, Any], bytes]:
-        if not self._places.acquire(timeout=SECONDS_TO_WAIT):
-            raise Problem(
-                503,
-                "Too many outlines are being read just now; try again soon.",
-                headers={"Retry-After": str(RETRY_SECONDS)},
-            )
         try:
             done = subprocess.run(
                 [sys.executable, "-m", f"{__package__}.outline_work"],
@@ -84,8 +74,6 @@ class OutlineProcess:
             )
         except subprocess.TimeoutExpired:
             raise Problem(422, TOO_MUCH) from None
-        finally:
-            self._places.release()
         if done.returncode != 0:
             raise Problem(422, TOO_MUCH)
         head, _, content = done.stdout.partition(b"\n")

@@ -1,7 +1,8 @@
 """Outlines of slides, in versions: each group has its own of every slide."""
 
-from collections.abc import Sequence
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from annotations import SlidePlane, WritableFormat
 from .catalog import Catalog
 from .http.preconditions import check_match
 from .http.principals import Principal
-from .http.problems import Problem, not_found
+from .http.problems import RETRY_SECONDS, Problem, not_found
 from .outline_process import OutlineProcess, Reading
 from .outline_task import Origin
 from .outline_work import EMPTY
@@ -22,11 +23,14 @@ from .records.database import Records, new_id, now
 from .records.tables import OutlineVersion, SlideRecord
 from .settings import Settings
 
+AT_ONCE = 2  # processes that read or write
+MOST_IN_MEMORY = 16  # documents
+SECONDS_TO_WAIT = 30.0  # for a place
 TRIES = 20  # to be the next version, while others save too
 
 
 class OutlineStore:
-    """What experts drew, for any number of threads.
+    """What experts drew, for any number of threads; coroutines are for one event loop.
 
     Methods that take a slide's id trust that the principal may see that slide.
     """
@@ -34,6 +38,8 @@ class OutlineStore:
     def __init__(self, settings: Settings, records: Records, catalog: Catalog) -> None:
         self._records, self._catalog = records, catalog
         self._process = OutlineProcess(settings.limits)
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._in_memory = 0
 
     async def plane(self, slide: SlideRecord) -> SlidePlane:
         """The slide's plane, as far as outlines need it.
@@ -81,17 +87,49 @@ class OutlineStore:
         with self._records.read() as session:
             return {row[0]: row[1] for row in session.execute(query)}
 
-    def read(self, body: bytes, plane: SlidePlane, origin: Origin) -> Reading:
+    @contextmanager
+    def in_memory(self) -> Iterator[None]:
+        """For as long as somebody's document is; so many at once and no more.
+
+        Raises:
+            Problem: 503.
+        """
+        if self._in_memory >= MOST_IN_MEMORY:
+            raise _too_many()
+        self._in_memory += 1
+        try:
+            yield
+        finally:
+            self._in_memory -= 1
+
+    async def read(self, body: bytes, plane: SlidePlane, origin: Origin) -> Reading:
         """What a document of any known format holds.
 
         Raises:
             Problem: 413, 422; the outlines are refused. 503; too many are being read.
         """
-        return self._process.read(body, plane, origin)
+        async with self._place():
+            return await asyncio.to_thread(self._process.read, body, plane, origin)
 
-    def written(self, saved: OutlineVersion, plane: SlidePlane, format: WritableFormat) -> bytes:
+    async def written(
+        self, saved: OutlineVersion, plane: SlidePlane, format: WritableFormat
+    ) -> bytes:
         """A version as another program's file; problems as of `read`."""
-        return self._process.write(saved.content, plane, format)
+        with self.in_memory():
+            async with self._place():
+                return await asyncio.to_thread(self._process.write, saved.content, plane, format)
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """One of the places for a process; no thread waits for it."""
+        try:
+            await asyncio.wait_for(self._places.acquire(), SECONDS_TO_WAIT)
+        except TimeoutError:
+            raise _too_many() from None
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def save(
         self,
@@ -162,6 +200,14 @@ def plane_of(facts: dict[str, Any]) -> SlidePlane:
         mpp=None if mpp is None else (float(mpp[0]), float(mpp[1])),
         centre_offset_nm=offset,
         bounds_origin=(float(x), float(y)),
+    )
+
+
+def _too_many() -> Problem:
+    return Problem(
+        503,
+        "Too many outlines are being read just now; try again soon.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
     )
 
 

@@ -1,9 +1,12 @@
 """Reading outlines in a process of their own: what is found, and every way to be refused."""
 
+import asyncio
 import gzip
 import json
 import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,9 @@ from service.http.preconditions import check_match, names
 from service.http.principals import LOCAL
 from service.http.problems import Problem
 from service.outline_process import OutlineProcess, Reading
-from service.outline_store import OutlineStore
+from service.outline_store import AT_ONCE, MOST_IN_MEMORY, OutlineStore
 from service.outline_task import Origin
+from service.services import Services
 from service.settings import Limits, Settings
 from tests.conftest import draw_slide
 from tests.outlined import collection, feature, slide_ids, square
@@ -274,3 +278,33 @@ def test_the_largest_real_file_of_each_format_is_read(data: Path, format: str) -
     assert reading.format == format and reading.count > 0
     assert reading.areas_mm2 is not None and min(reading.areas_mm2.values()) > 0
     assert not any(largest.name in warning for warning in reading.warnings)
+
+
+async def _thread_is_free(outlines: OutlineStore, threads: int) -> bool:
+    """Whether one of so many threads is, while more outlines are to be read."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
+    body = collection(feature(square(1, 1, 9)))
+    asking = [asyncio.create_task(outlines.read(body, PLANE, "slide")) for _ in range(threads + 1)]
+    await asyncio.sleep(0.1)
+    await asyncio.to_thread(int)
+    free = not any(task.done() for task in asking)
+    for task in asking:
+        task.cancel()
+    await asyncio.wait(asking)
+    return free
+
+
+def test_outlines_that_wait_take_nobodys_thread(tmp_path: Path) -> None:
+    outlines = Services.of(Settings(tmp_path / "data", tmp_path / "state")).outlines
+    assert asyncio.run(_thread_is_free(outlines, AT_ONCE + 1))
+
+
+def test_documents_in_memory_are_counted(tmp_path: Path) -> None:
+    outlines = Services.of(Settings(tmp_path / "data", tmp_path / "state")).outlines
+    for _ in range(2):  # they come and go
+        with ExitStack() as held:
+            for _ in range(MOST_IN_MEMORY):
+                held.enter_context(outlines.in_memory())
+            with pytest.raises(Problem) as caught, outlines.in_memory():
+                pass
+            assert caught.value.status == 503 and caught.value.headers["Retry-After"]

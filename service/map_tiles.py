@@ -16,10 +16,10 @@ from tiling.map_zoom import CanvasSource, MapSource, StoredSource
 
 from .engine.attempt import RESULT
 from .http.problems import Problem
-from .jobs.store import FINAL, JobStore
-from .records.tables import Job
+from .jobs.store import JobStore
+from .records.tables import FINAL, Job
+from .results import ResultPlace
 
-CANVAS = Path(".work/slides/result/canvas")  # in an attempt's folder
 MAPS_KEPT_OPEN = 16
 CACHE_BYTES = 8 << 20  # of decoded tiles, a map
 COUNTS_KEPT = 64
@@ -66,7 +66,7 @@ class MapTiles:
                 yield JobMap(frame, source, finished=True)
             return
         attempt = self._jobs.attempt_folder(job)
-        view = CanvasView.open(attempt / CANVAS)
+        view = CanvasView.open(ResultPlace(attempt, RESULT).canvas)
         if view is not None:
             with view, _canvas_errors():
                 yield JobMap(view.frame, CanvasSource(view), finished=False)

@@ -61,7 +61,7 @@ class Services:
             hub=hub,
             jobs=jobs,
             maps=MapTiles(jobs),
-            runner=Runner(settings, records, jobs, hub, catalog, models),
+            runner=Runner(settings, records, hub, catalog, models),
             metrics=Metrics(),
             streams=EventStreams(settings.limits.event_streams),
         )

@@ -20,8 +20,7 @@ class Limits:
     outline_vertices: int = 2_000_000
     json_depth: int = 32
     gzip_ratio: int = 200
-    chunk_bytes: int = 64 * GIB  # of an upload, in one request: many clients send all in one
-    upload_bytes: int = 64 * GIB
+    upload_bytes: int = 64 * GIB  # also of one request: many clients send all in one
     uploads_open: int = 20  # unfinished ones of a group
     slide_pixels: int = 1 << 40
     requests_per_minute: int = 60_000  # of a key: a viewer asks for hundreds of tiles a second

@@ -10,10 +10,12 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
+from service.engine.attempt import RESULT
 from service.http.keys import KeyStore
 from service.http.principals import Scope
 from service.records.database import Records, new_id, now
 from service.records.tables import Job
+from service.results import ResultPlace
 from service.settings import Settings
 from tests.served import served
 
@@ -42,8 +44,6 @@ class Lab:
         """
         request = {
             "slide_name": "slide.tiff",
-            "slide_path": "/slides/slide.tiff",
-            "model_path": "/models/model.safetensors",
             "model_digest": "d" * 64,
             "mpp": None,
             "threshold": 0.5,
@@ -125,3 +125,8 @@ def refused(answer: httpx.Response, status: int) -> str:
 def folder_of(settings: Settings, job_id: str, attempt: int = 1) -> Path:
     """An attempt's folder."""
     return settings.jobs / job_id / str(attempt)
+
+
+def canvas_of(settings: Settings, job_id: str) -> Path:
+    """The canvas of a job's first attempt."""
+    return ResultPlace(folder_of(settings, job_id), RESULT).canvas

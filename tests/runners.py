@@ -83,7 +83,7 @@ def bench(settings: Settings, task: Task) -> Iterator[Bench]:
     services = Services.of(settings)
     services.records.migrate()
     services.catalog.scan()
-    parts = (services.records, services.jobs, services.hub, services.catalog, services.models)
+    parts = (services.records, services.hub, services.catalog, services.models)
     runner = Runner(settings, *parts, task=task)
     runner.start()
     try:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.stored import StoredResult
-from service.map_tiles import CANVAS, MAPS_KEPT_OPEN
+from service.map_tiles import MAPS_KEPT_OPEN
 from service.settings import Settings
 from tests.conftest import draw_slide
 from tests.fabricated import write_result_folder
-from tests.lab import Lab, folder_of, lab, refused
+from tests.lab import Lab, canvas_of, folder_of, lab, refused
 from tiling.canvas import Canvas
 from tiling.canvas_view import CanvasFacts
 from tiling.frame import Box, Frame
@@ -78,7 +78,7 @@ def finished(idle: Lab, values: Map) -> str:
 def under_way(idle: Lab, values: Map, share: float = 1.0) -> str:
     """A job with this much of its map in its canvas."""
     job = idle.add_job(state="running", attempt=1, revision=4)
-    folder = folder_of(idle.settings, job) / CANVAS
+    folder = canvas_of(idle.settings, job)
     CanvasFacts(FRAME, ("background", "tumour"), 1).save(folder)
     fill(folder, values, share)
     return job
@@ -130,7 +130,7 @@ def test_a_tile_that_is_known_is_sent_again_when_the_map_has_grown(idle: Lab) ->
     tag = first.headers["etag"]
     same = idle.anna.get(path, headers={"If-None-Match": tag})
     assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
-    fill(folder_of(idle.settings, job) / CANVAS, values, 1)
+    fill(canvas_of(idle.settings, job), values, 1)
     for change in ({"revision": 5}, {"attempt": 1, "revision": 6}):
         idle.change_job(job, **change)
         grown = idle.anna.get(path, headers={"If-None-Match": tag})
@@ -153,7 +153,7 @@ def test_areas_are_counted_anew_when_the_map_has_grown(idle: Lab) -> None:
     path = f"/v1/jobs/{job}/areas"
     first = idle.anna.get(path)
     assert idle.anna.get(path, headers={"If-None-Match": first.headers["etag"]}).status_code == 304
-    fill(folder_of(idle.settings, job) / CANVAS, values, 1)
+    fill(canvas_of(idle.settings, job), values, 1)
     assert idle.anna.get(path).json() == first.json()  # of the same revision
     idle.change_job(job, revision=5)
     grown = idle.anna.get(path).json()

@@ -24,8 +24,6 @@ from tests.served import served
 OFTEN = Limits(requests_per_minute=10**7, anonymous_per_minute=10**7)
 REQUEST: dict[str, Any] = {
     "slide_name": "x.svs",
-    "slide_path": "/slides/x.svs",
-    "model_path": "/models/m.safetensors",
     "model_digest": "d" * 64,
     "mpp": None,
     "threshold": 0.5,

@@ -80,13 +80,12 @@ class CanvasView:
     """The values of a canvas as they stand at each reading; nothing of it is kept in memory.
 
     What was opened stays readable when the canvas is removed or begun anew, but does not change
-    any more then: `is_current` says so. For any number of threads. Close it, or use it as a
-    context.
+    any more then. For any number of threads. Close it, or use it as a context.
     """
 
-    def __init__(self, path: Path, file: int, facts: CanvasFacts) -> None:
+    def __init__(self, file: int, facts: CanvasFacts) -> None:
         """Use `open`."""
-        self._path, self._file, self.facts = path, file, facts
+        self._file, self.facts = file, facts
 
     @classmethod
     def open(cls, folder: Path) -> Self | None:
@@ -99,7 +98,7 @@ class CanvasView:
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             return None
-        view = cls(path, file, facts)
+        view = cls(file, facts)
         if os.fstat(file).st_size != len(facts.classes) * facts.frame.box.area:
             view.close()
             return None
@@ -116,13 +115,6 @@ class CanvasView:
     @property
     def foreground(self) -> int:
         return self.facts.foreground
-
-    @property
-    def is_current(self) -> bool:
-        """Whether this still is the canvas that stands in the folder."""
-        with suppress(OSError):
-            return os.path.samestat(os.fstat(self._file), self._path.stat())
-        return False
 
     def read(self, plane: int, box: Box, step: int = 1) -> NDArray[np.uint8]:
         """A plane at a `step`-th of its size: the mean of `step` x `step` values, half rounded up.

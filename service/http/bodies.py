@@ -47,7 +47,7 @@ class BodyRule:
     def of(cls, method: str, path: str, limits: Limits) -> "BodyRule":
         """The rule for what is sent to `path`."""
         if method in ("PATCH", "POST") and path.startswith("/v1/uploads/"):
-            return cls(Kind.CHUNK, limits.chunk_bytes, 1)
+            return cls(Kind.CHUNK, limits.upload_bytes, 1)
         if method == "PUT" and OUTLINES.fullmatch(path):
             return cls(Kind.DOCUMENT, limits.outline_bytes, limits.gzip_ratio)
         most = limits.long_body_bytes if path in LONG else limits.body_bytes

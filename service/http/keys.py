@@ -13,6 +13,7 @@ from annotations.errors import UsageError
 
 from ..records.database import Records, now
 from ..records.tables import BrowserSession, Key
+from ..settings import DAY
 from .principals import Principal, Scope
 from .recent import Recent, Unknown
 from .sessions import Sessions, principal_of
@@ -20,7 +21,6 @@ from .sessions import Sessions, principal_of
 PATTERN = re.compile(r"extent_(?P<id>[0-9a-f]{16})_(?P<secret>[0-9a-f]{64})")
 SECONDS_BELIEVED = 1.5  # for so long a revoked key may still work
 MOST_BELIEVED = 10_000
-SECONDS_A_DAY = 86_400.0
 NAME = re.compile(r"[\w .@+-]{1,100}")
 
 
@@ -73,7 +73,7 @@ class KeyStore:
                     scope=scope.word,
                     group=group,
                     created_at=made,
-                    expires_at=None if days is None else made + days * SECONDS_A_DAY,
+                    expires_at=None if days is None else made + days * DAY,
                     revoked_at=None,
                 )
             )

@@ -20,7 +20,6 @@ from .ledger import Ledger
 from .once import Task, run_engine
 from .preparation import Preparation
 from .retention import Retention
-from .store import JobStore
 from .workers import Listener, Workers
 
 log = logging.getLogger("extent.runner")
@@ -53,7 +52,6 @@ class Runner:
         self,
         settings: Settings,
         records: Records,
-        jobs: JobStore,
         hub: Hub,
         catalog: Catalog,
         models: ModelShelf,

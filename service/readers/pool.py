@@ -10,11 +10,9 @@ import os
 import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from annotations.errors import SlideError
-from tiling.slide_files import may_name_other_files
 
 from ..http.problems import Problem
 from . import jail
@@ -52,7 +50,7 @@ class _Member:
 class ReaderPool:
     """At most `most` reader processes, each with `patience` seconds for an answer.
 
-    All methods run in one event loop, but `supports` and `forget`.
+    All methods run in one event loop, but `forget`.
     """
 
     def __init__(self, most: int, *, patience: float = 30.0) -> None:
@@ -92,14 +90,6 @@ class ReaderPool:
     def asking(self) -> int:
         """How many requests wait for an answer."""
         return self._asking
-
-    def supports(self, path: Path) -> bool:
-        """Whether slides of this kind are read here: those of several files only when jailed.
-
-        Raises:
-            SlideError: it cannot be looked at.
-        """
-        return self.jailed or not may_name_other_files(path)
 
     async def facts(self, ref: SlideRef) -> dict[str, Any]:
         """What there is to know of a slide: see `readers.facts`.

@@ -118,9 +118,6 @@ def _submit(
     threshold = model.card["threshold"] if body.threshold is None else body.threshold
     request = {
         "slide_name": slide.name,
-        "slide_path": str(parts.catalog.path(slide)),
-        "model_path": str(model.path),
-        "model_digest": model.digest,
         "mpp": body.mpp,
         "threshold": threshold,
         "region_level0": body.region_level0 and list(body.region_level0),

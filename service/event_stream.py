@@ -14,8 +14,8 @@ from annotations.errors import RecordsError
 from .http.principals import Principal
 from .http.problems import Problem
 from .jobs.hub import Hub
-from .jobs.store import FINAL, JobStore
-from .records.tables import Job
+from .jobs.store import JobStore
+from .records.tables import FINAL, Job
 
 MEDIA_TYPE = "text/event-stream"
 SECONDS_BETWEEN_SIGNS = 15.0  # of life, for proxies that close what is silent

@@ -8,11 +8,10 @@ import sqlalchemy as sa
 
 from annotations.errors import RecordsError
 
-from .records.tables import Job
+from .records.tables import STATES
 from .services import Services
 
 Part = Literal["database", "cluster", "disk", "readers"]
-STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
 def parts_of(services: Services, prepared: bool) -> dict[Part, str | None]:
@@ -67,9 +66,10 @@ def gauges_of(services: Services) -> Iterator[Gauge]:
     yield "extent_reads", "Requests to them.", {"waiting": readers.asking}
     yield "extent_pictures_total", "Tiles and thumbnails.", {"found": found, "made": made}
     try:
-        with services.records.read() as session:
-            counted = session.execute(sa.select(Job.state, sa.func.count()).group_by(Job.state))
-            jobs = {state: float(count) for state, count in counted}
+        counted = services.jobs.counts()
     except (RecordsError, sa.exc.DBAPIError):
         return
-    yield "extent_jobs", "Jobs by state.", {state: jobs.get(state, 0.0) for state in STATES}
+    jobs: dict[str, float] = dict.fromkeys(STATES, 0.0)
+    for (_, state), count in counted.items():
+        jobs[state] += count
+    yield "extent_jobs", "Jobs by state.", jobs

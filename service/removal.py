@@ -12,10 +12,8 @@ from .http.principals import Principal
 from .http.problems import Problem, not_found
 from .records.audit import ByRule, Owner, audit
 from .records.database import Records, now
-from .records.tables import Job, SlideRecord, Upload
+from .records.tables import UNFINISHED, Job, SlideRecord, Upload
 from .settings import DAY, Settings
-
-UNFINISHED = ("queued", "running")
 
 
 def remove_slide(settings: Settings, records: Records, principal: Principal, slide_id: str) -> None:

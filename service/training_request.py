@@ -12,7 +12,7 @@ from model.shipped import shipped_configs
 
 from .http.principals import Principal
 from .http.problems import Problem
-from .records.tables import Idempotency, Job
+from .records.tables import UNFINISHED, Idempotency, Job
 from .services import Services
 
 NAMED = 10  # slides in one sentence
@@ -46,8 +46,9 @@ def check_name(
     Raises:
         Problem: 409; a model, or a training under way, has it.
     """
-    unfinished = Job.state.in_(("queued", "running"))
-    under_way = sa.select(Job.id).where(Job.kind == "training", Job.model == name, unfinished)
+    under_way = sa.select(Job.id).where(
+        Job.kind == "training", Job.model == name, Job.state.in_(UNFINISHED)
+    )
     with parts.records.read() as session:
         key = (principal.key_id, idempotency_key)
         if idempotency_key is not None and session.get(Idempotency, key) is not None:

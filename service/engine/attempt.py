@@ -10,6 +10,8 @@ TOPIC = "extent-jobs"  # of Dask's events; each a dict of the fields of Progress
 FENCE = "fence"  # JOBS/<job id>/fence: the number of the attempt that may go on, or CANCELLED
 CANCELLED = "cancelled"
 RESULT = "result"  # ATTEMPT/result/: there whole or not at all
+MAX_REASON = 500  # characters
+Kind = Literal["map", "training"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Attempt:
 
     job_id: str
     number: int
-    kind: Literal["map", "training"]
+    kind: Kind
     folder: Path
     request: dict[str, Any]
     sees: tuple[Path, ...]

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..throttle import Throttle
-from .attempt import RESULT, TOPIC, Attempt, AttemptEnd, Progress
+from .attempt import MAX_REASON, RESULT, TOPIC, Attempt, AttemptEnd, Progress
 from .process import Engine, EngineEnded, lent
 from .watch import Watch
 
 SECONDS_BETWEEN_LOOKS = 0.25
 SECONDS_TO_DIE = 10.0
-MAX_REASON = 500  # characters
 CRASHES = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 Hear = Callable[[Progress], None]
 

@@ -24,10 +24,9 @@ from ..report import ReportOptions
 from ..results import ResultPlace, read_summary
 from ..tasks import MapSettings, Model, SlideJob, Update
 from ..worker import ready, settled, work
-from .attempt import RESULT, Attempt
+from .attempt import MAX_REASON, RESULT, Attempt
 
 Say = Callable[[dict[str, Any]], None]
-MAX_REASON = 500  # characters
 ROOT = Path(__file__).resolve().parents[2]
 _OWN = ("annotations", "tiling", "model", "service")
 _SYSTEM = (  # what libraries look at: code, time zones, the processor, this process

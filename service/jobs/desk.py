@@ -8,6 +8,7 @@ from dataclasses import replace
 from annotations.errors import RecordsError, ResultError
 
 from ..engine.attempt import Attempt, AttemptEnd, Progress
+from ..records.tables import FINAL
 from ..settings import Settings
 from . import fence
 from .folders import remove_attempts
@@ -15,7 +16,6 @@ from .hub import Hub
 from .ledger import Ledger
 from .preparation import CannotBegin, Preparation
 from .room import disk_has_room
-from .store import FINAL
 from .turns import Turns
 from .workers import End, Lost, Workers
 

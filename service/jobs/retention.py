@@ -12,12 +12,11 @@ from annotations.errors import RecordsError
 
 from ..records.audit import ByRule
 from ..records.database import Records, now
-from ..records.tables import Audit, BrowserSession, Idempotency, Job
+from ..records.tables import FINAL, Audit, BrowserSession, Idempotency, Job
 from ..removal import remove_expired, remove_unknown
 from ..settings import DAY, Settings
 from .folders import remove_attempts
 from .hub import Hub
-from .store import FINAL
 from .submission import audit_job
 
 log = logging.getLogger("extent.retention")

@@ -10,13 +10,11 @@ from ..engine.attempt import RESULT
 from ..http.principals import Principal
 from ..http.problems import Problem, not_found
 from ..records.database import Records, now
-from ..records.tables import Job
+from ..records.tables import FINAL, Job
 from ..settings import Settings
 from . import fence
 from .hub import Hub, News
 from .submission import Submission, accepted, audit_job
-
-FINAL = ("succeeded", "failed", "cancelled")
 
 
 class JobStore:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from ..engine.attempt import Kind
 from ..http.principals import Principal
 from ..http.problems import Problem
 from ..records.audit import Owner, audit
@@ -24,7 +25,7 @@ LONGEST_KEY = 255  # characters of an Idempotency-Key
 class Submission:
     """A job as it is asked for. `request` is JSON; `body` what the client sent, for comparing."""
 
-    kind: Literal["map", "training"]
+    kind: Kind
     slide_id: str | None
     model: str
     model_digest: str | None

@@ -3,7 +3,7 @@
 A change here needs a migration in `migrations/versions`.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import (
     JSON,
@@ -20,6 +20,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+STATES: tuple[State, ...] = get_args(State)
+UNFINISHED, FINAL = STATES[:2], STATES[2:]
 ID = String(32)
 NAMING = {
     "ix": "ix_%(column_0_label)s",
@@ -145,7 +148,7 @@ class Job(Table):
     model: Mapped[str] = mapped_column(String(200))
     model_digest: Mapped[str | None] = mapped_column(String(64))
     request: Mapped[dict[str, Any]]
-    state: Mapped[str] = mapped_column(String(10))  # queued running succeeded failed cancelled
+    state: Mapped[str] = mapped_column(String(10))  # a State
     phase: Mapped[str] = mapped_column(String(32), default="")
     done: Mapped[int] = mapped_column(Integer, default=0)
     total: Mapped[int] = mapped_column(Integer, default=0)

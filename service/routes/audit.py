@@ -51,15 +51,15 @@ Moment = Annotated[datetime | None, Query(examples=["2026-01-31T12:00:00Z"])]
 )
 def export_audit(
     principal: Admin,
-    services: Parts,
+    parts: Parts,
     since: Moment = None,
     until: Moment = None,
     format: Literal["json", "csv"] = "json",
 ) -> StreamingResponse:
     """Who did what to which slide with which model, and how it ended. Times are in UTC."""
-    with services.records.begin() as session:
+    with parts.records.begin() as session:
         audit(session, principal, "audit export", outcome="done")
-    pages = _pages(services.records, since, until)
+    pages = _pages(parts.records, since, until)
     first = next(pages)  # so that a database that is away is a 503
     write, media_type = _FORMATS[format]
     name = f"audit.{'csv' if format == 'csv' else 'ndjson'}"

@@ -46,10 +46,10 @@ async def live() -> Alive:
     response_model=Readiness,
     responses={**problems(), 503: {"model": Readiness}},
 )
-async def ready(request: Request, services: Parts) -> JSONResponse:
+async def ready(request: Request, parts: Parts) -> JSONResponse:
     """Whether database, cluster, disk and readers are there: 200 if all are, else 503."""
     prepared: bool = request.app.state.lifecycle.prepared
-    found = await asyncio.to_thread(parts_of, services, prepared)
+    found = await asyncio.to_thread(parts_of, parts, prepared)
     well = all(fault is None for fault in found.values())
     answer = Readiness(
         status="ready" if well else "not ready",
@@ -62,9 +62,9 @@ async def ready(request: Request, services: Parts) -> JSONResponse:
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(_: Reader, services: Parts) -> Response:
+def metrics(_: Reader, parts: Parts) -> Response:
     """For Prometheus."""
-    return Response(services.metrics.text(), media_type=CONTENT_TYPE)
+    return Response(parts.metrics.text(), media_type=CONTENT_TYPE)
 
 
 @router.get("/v1/openapi.json", include_in_schema=False)

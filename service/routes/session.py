@@ -1,10 +1,10 @@
 """A browser's session: its key exchanged for a cookie that scripts cannot read."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from ..deps import Parts, Reader
 from ..http.cookies import session_token, set_cookie
@@ -36,39 +36,39 @@ class Session(Answer):
 @router.post(
     "/v1/session", status_code=204, responses=problems(413, 415, 422), response_class=Response
 )
-async def start_session(offered: KeyOffered, request: Request, services: Parts) -> Response:
+async def start_session(offered: KeyOffered, request: Request, parts: Parts) -> Response:
     """Exchange a key for a session cookie (HttpOnly, SameSite=Strict)."""
     principal = await request.app.state.identity.offered(offered.key, request.scope.get("client"))
     if principal is None:
         raise Problem(
             401, "This key is not known, or no longer good.", headers={"WWW-Authenticate": "Bearer"}
         )
-    old = _token(request, services)
-    ticket = await run_in_threadpool(services.keys.sessions.start, principal.key_id, old)
-    return _with_cookie(services, ticket.token, ticket.seconds)
+    old = _token(request, parts)
+    ticket = await asyncio.to_thread(parts.keys.sessions.start, principal.key_id, old)
+    return _with_cookie(parts, ticket.token, ticket.seconds)
 
 
 @router.get("/v1/session", response_model=Session, responses=problems())
 async def who_am_i(
-    principal: Reader, request: Request, response: Response, services: Parts
+    principal: Reader, request: Request, response: Response, parts: Parts
 ) -> Session:
     """Who asks. Now and then a browser gets a fresh cookie with the answer."""
-    token = _token(request, services)
+    token = _token(request, parts)
     if principal.via == "cookie" and token is not None:
-        ticket = await run_in_threadpool(services.keys.sessions.rotated, token)
+        ticket = await asyncio.to_thread(parts.keys.sessions.rotated, token)
         if ticket is not None:
-            fresh = _with_cookie(services, ticket.token, ticket.seconds)
+            fresh = _with_cookie(parts, ticket.token, ticket.seconds)
             response.headers["Set-Cookie"] = fresh.headers["Set-Cookie"]
     return _session(principal)
 
 
 @router.delete("/v1/session", status_code=204, responses=problems(), response_class=Response)
-async def end_session(_: Reader, request: Request, services: Parts) -> Response:
+async def end_session(_: Reader, request: Request, parts: Parts) -> Response:
     """End the browser's session and take its cookie away. Without one nothing happens."""
-    token = _token(request, services)
+    token = _token(request, parts)
     if token is not None:
-        await run_in_threadpool(services.keys.sessions.end, token)
-    return _with_cookie(services, "", 0)
+        await asyncio.to_thread(parts.keys.sessions.end, token)
+    return _with_cookie(parts, "", 0)
 
 
 def _session(principal: Principal) -> Session:
@@ -80,10 +80,10 @@ def _session(principal: Principal) -> Session:
     )
 
 
-def _token(request: Request, services: Services) -> str | None:
-    return session_token(dict(request.scope["headers"]), services.settings.https)
+def _token(request: Request, parts: Services) -> str | None:
+    return session_token(dict(request.scope["headers"]), parts.settings.https)
 
 
-def _with_cookie(services: Services, token: str, seconds: int) -> Response:
-    cookie = set_cookie(token, seconds, services.settings.https)
+def _with_cookie(parts: Services, token: str, seconds: int) -> Response:
+    cookie = set_cookie(token, seconds, parts.settings.https)
     return Response(status_code=204, headers={"Set-Cookie": cookie})

@@ -46,7 +46,8 @@ def test_every_setting_that_the_compose_file_gives_is_one() -> None:
         re.findall(r"EXTENT_SERVE_\w+", (REPOSITORY / "docker" / "Dockerfile").read_text())
     )
     serve = typer.main.get_command(app).commands["serve"]  # type: ignore[attr-defined]
-    known = {str(option.envvar) for option in serve.params}
+    prefix = serve.context_settings["auto_envvar_prefix"]
+    known = {f"{prefix}_{option.name.upper()}" for option in serve.params}
     assert given <= known, given - known
 
 

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,7 @@ from service.http.principals import LOCAL
 from service.records.audit import audit
 from service.records.belonging import check_belonging
 from service.records.database import Records, new_id
+from service.records.in_turn import InTurn, NotInTurn
 from service.records.tables import Audit, Job, Table
 from tests.conftest import REPOSITORY
 from tests.postgres import Server, postgresql
@@ -172,3 +175,24 @@ def test_a_database_and_a_state_folder_belong_together(records: Records, tmp_pat
         check_belonging(records, other)
     moved = own.rename(tmp_path / "moved")
     check_belonging(records, moved)
+
+
+def test_a_lock_is_passed_on_in_turn() -> None:
+    lock, order = InTurn(), list[int]()
+
+    def take(number: int) -> None:
+        with lock.held(60):
+            order.append(number)
+
+    with lock.held(1):
+        threads = [threading.Thread(target=take, args=(number,)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.005)
+        with pytest.raises(NotInTurn), lock.held(0.01):
+            pass
+    for thread in threads:
+        thread.join()
+    assert order == list(range(20))
+    with lock.held(0):
+        pass

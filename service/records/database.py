@@ -1,7 +1,6 @@
 """The one way to the database: transactions whose failures are ours."""
 
 import secrets
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,8 +13,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from annotations.errors import RecordsError, UsageError
 
+from .in_turn import InTurn, NotInTurn
+
 READING = "extent_reading"
 SECONDS_TO_WAIT = 5.0  # for a lock, or for a server to answer
+SECONDS_FOR_A_TURN = 20.0  # to write, while others of this process do
 
 
 def new_id() -> str:
@@ -43,7 +45,7 @@ class Records:
         if not self.is_sqlite and parsed.get_backend_name() != "postgresql":
             raise UsageError("--database: takes sqlite:///PATH or postgresql://…")
         self.engine = _sqlite(parsed) if self.is_sqlite else _postgresql(parsed)
-        self._writer = threading.Lock()
+        self._writer = InTurn()
         self._writing = sessionmaker(self.engine, expire_on_commit=False)
         only_reading = self.engine.execution_options(**{READING: True})
         self._reading = sessionmaker(only_reading, expire_on_commit=False)
@@ -71,13 +73,11 @@ class Records:
                 yield session
             return
         # SQLite lets one write and has the others look again now and then: some never find it free
-        if not self._writer.acquire(timeout=SECONDS_TO_WAIT):
-            raise RecordsError("the database is busy; try again soon")
         try:
-            with self._transaction(self._writing) as session:
+            with self._writer.held(SECONDS_FOR_A_TURN), self._transaction(self._writing) as session:
                 yield session
-        finally:
-            self._writer.release()
+        except NotInTurn:
+            raise RecordsError("the database is busy; try again soon") from None
 
     @contextmanager
     def _transaction(self, sessions: sessionmaker[Session]) -> Iterator[Session]:

@@ -28,9 +28,8 @@ from tests.served import free_port
 KILLS, UNDER_WAY = 200, 5
 SEED = 11
 AIMS = ("server", "server", "scheduler", "worker", "worker", "a worker's child")
-SHARE_WHILE_WORKING = 0.7  # of the kills: those that come when a slide is being worked on
-LONGEST_WAIT_S = 3.0
-SECONDS_PER_JOB = 600
+SHARE_WHILE_WORKING = 0.3  # of the kills: those that come when a slide is being worked on
+SECONDS_PER_JOB = 900
 SLIDES = 3
 FILES = ("probability.tiff", "extent.geojson", "overlay.png")
 
@@ -199,12 +198,19 @@ class Batch:
         self.open: list[str] = []
         self.attempts: list[int] = []
 
-    def undisturbed(self) -> None:
-        """What each slide's result is when nothing is killed."""
+    def undisturbed(self) -> float:
+        """Find out what each slide's result is when nothing is killed.
+
+        Returns the seconds that the first job took, with all that had to be started for it.
+        """
+        took = []
         for name, slide_id in self._slides.items():
+            started = time.monotonic()
             job_id = self._client.submit(name, slide_id, f"undisturbed {name}")
             self._wait(job_id)
+            took.append(time.monotonic() - started)
             self._expected[name] = self._client.result(job_id)
+        return took[0]
 
     def go_on(self) -> None:
         """Compare what is finished, and submit as many more."""
@@ -261,18 +267,19 @@ def test_two_hundred_kills_lose_and_change_nothing(tmp_path: Path, random_model:
     phases: Counter[str] = Counter()
     with fleet(tmp_path) as service, Client(service.ports[0]) as client:
         batch = Batch(client)
-        batch.undisturbed()
+        longest_wait = batch.undisturbed()
         while killed.total() < KILLS:
             batch.go_on()
             phase = ""
             if drawn.random() < SHARE_WHILE_WORKING:
                 wait_for(lambda: bool(batch.phase()), 60)
                 phase = batch.phase()
-            time.sleep(drawn.uniform(0, LONGEST_WAIT_S))
+            time.sleep(drawn.uniform(0, longest_wait))
             aim = drawn.choice(AIMS)
             if service.kill(aim, drawn):
                 killed[aim] += 1
                 phases[phase] += 1
+                print(f"{killed.total()}: {aim} after {phase or 'something'}", flush=True)
         batch.finish()
         assert batch.all_are_known()
     print(f"\n{killed.total()} kills: {dict(killed)}, last heard: {dict(phases)}")

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from annotations.errors import RecordsError
 
+from .http.keys import KeyStore
 from .http.principals import Principal
 from .http.problems import Problem
 from .jobs.hub import Hub
@@ -81,6 +82,7 @@ class Watch:
     streams: EventStreams
     jobs: JobStore
     hub: Hub
+    keys: KeyStore
     principal: Principal
     job_id: str
     kind: str
@@ -103,14 +105,12 @@ class Watch:
         yield f"retry: {RETRY_MS}\n\n".encode()
         while not self.streams.closing:
             try:
-                updates = await asyncio.to_thread(
-                    self.jobs.updates, self.principal, self.job_id, known
-                )
+                updates = await asyncio.to_thread(self._updates, known)
             except RecordsError:
                 yield b": the database is away\n\n"
                 await self.streams.sleep(SECONDS_WITHOUT_DATABASE)
                 continue
-            except Problem:  # the job is gone
+            except Problem:  # the job is gone, or the key was revoked
                 return
             for job in updates:
                 known = job.revision
@@ -122,6 +122,11 @@ class Watch:
                 yield b": still here\n\n"
             news = self.hub.wait(self.job_id, known, self.seconds_between_signs)
             await self.streams.until(news)
+
+    def _updates(self, known: int) -> list[Job]:
+        if not self.keys.holds(self.principal):
+            raise Problem(401, "The key is no longer good.")
+        return self.jobs.updates(self.principal, self.job_id, known)
 
 
 class _Stream(StreamingResponse):

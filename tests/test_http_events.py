@@ -19,7 +19,8 @@ from starlette.responses import StreamingResponse
 
 from annotations.errors import RecordsError
 from service.event_stream import EventStreams, Watch
-from service.http.principals import LOCAL, Principal
+from service.http.keys import KeyStore
+from service.http.principals import LOCAL, Principal, Scope
 from service.jobs.hub import Hub
 from service.jobs.store import JobStore
 from service.jobs.submission import Submission
@@ -102,6 +103,19 @@ def test_jobs_that_are_not_there(served_lab: Lab) -> None:
     training = served_lab.add_job(kind="training", request={})
     refused(served_lab.anna.get(f"/v1/jobs/{training}/events"), 404)
     refused(served_lab.stranger.get(f"/v1/jobs/{served_lab.add_job()}/events"), 404)
+
+
+def test_who_may_no_longer_ask_hears_no_more(served_lab: Lab) -> None:
+    job = served_lab.add_job()
+    keys = KeyStore(served_lab.records)
+    key = keys.create("leaves", Scope.READ, "pathology")
+    path, theirs = f"/v1/jobs/{job}/events", {"Authorization": f"Bearer {key}"}
+    with served_lab.anna.stream("GET", path, headers=theirs) as answer:
+        seen = events(answer)
+        assert next(seen).job["state"] == "queued"
+        keys.revoke(key.split("_")[1])
+        served_lab.anna.delete(f"/v1/jobs/{job}")
+        assert list(seen) == []  # it ends without a word
 
 
 def test_places_are_counted_and_who_leaves_frees_one(tmp_path: Path) -> None:
@@ -202,14 +216,14 @@ async def pieces(watch: Watch) -> AsyncGenerator[str]:
 
 
 def test_progress_is_told_as_it_comes(tmp_path: Path, records: Records) -> None:
-    hub = Hub()
+    hub, keys = Hub(), KeyStore(records)
     jobs = JobStore(Settings(tmp_path, tmp_path), records, hub)
 
     async def watching() -> list[str]:
         job, _ = jobs.submit(LOCAL, Submission("map", None, "m", None, {}, None, b""))
         with records.begin() as session:
             session.execute(sa.update(Job).values(state="running", attempt=1))
-        seen = pieces(Watch(EventStreams(9), jobs, hub, LOCAL, job.id, "map", Told.of, 0.05))
+        seen = pieces(Watch(EventStreams(9), jobs, hub, keys, LOCAL, job.id, "map", Told.of, 0.05))
         told = [await anext(seen), await anext(seen), await anext(seen)]
         for done in (1, 2):
             threading.Thread(target=hub.tell, args=(job.id, 1, "canvas", done, 2)).start()
@@ -227,12 +241,12 @@ def test_progress_is_told_as_it_comes(tmp_path: Path, records: Records) -> None:
 def test_a_database_that_is_away_for_a_while_ends_no_stream(
     tmp_path: Path, records: Records
 ) -> None:
-    jobs = AwayAtTimes(Settings(tmp_path, tmp_path), records, Hub())
+    jobs, keys = AwayAtTimes(Settings(tmp_path, tmp_path), records, Hub()), KeyStore(records)
 
     async def watching() -> list[str]:
         job, _ = jobs.submit(LOCAL, Submission("map", None, "m", None, {}, None, b""))
         jobs.ask_cancel(LOCAL, job.id)
-        seen = pieces(Watch(EventStreams(9), jobs, Hub(), LOCAL, job.id, "map", Told.of))
+        seen = pieces(Watch(EventStreams(9), jobs, Hub(), keys, LOCAL, job.id, "map", Told.of))
         return [piece async for piece in seen]
 
     _, away, end = asyncio.run(asyncio.wait_for(watching(), 10))

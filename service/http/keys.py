@@ -117,6 +117,18 @@ class KeyStore:
         known = self.known(token)
         return self._look_up(token) if isinstance(known, Unknown) else known
 
+    def holds(self, principal: Principal) -> bool:
+        """Whether the key that a principal came with is good as of now; loopback needs none.
+
+        Raises:
+            RecordsError: the database is away.
+        """
+        if principal.via == "loopback":
+            return True
+        with self._records.read() as session:
+            key = session.get(Key, principal.key_id)
+            return key is not None and principal_of(key, principal.via) is not None
+
     def _look_up(self, token: str) -> Principal | None:
         asked_at = time.monotonic()
         match = PATTERN.fullmatch(token)

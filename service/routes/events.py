@@ -43,6 +43,7 @@ async def watch_job(
         streams=parts.streams,
         jobs=parts.jobs,
         hub=parts.hub,
+        keys=parts.keys,
         principal=principal,
         job_id=job_id,
         kind=MAP,

@@ -165,6 +165,7 @@ async def watch_training(
         streams=parts.streams,
         jobs=parts.jobs,
         hub=parts.hub,
+        keys=parts.keys,
         principal=principal,
         job_id=training_id,
         kind=TRAINING,

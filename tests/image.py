@@ -9,6 +9,7 @@ from tests.conftest import REPOSITORY
 
 SUITE, PACKAGES = "bookworm", "ca-certificates,python3,python3-venv"
 PIP_OPTIONS = ("cert", "find-links", "extra-index-url", "index-url")
+AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 STORE = ("buildah", "--storage-driver", "vfs")
 
 
@@ -60,10 +61,10 @@ def package_sources(folder: Path) -> list[str]:
     settings = folder / "pip.conf"
     settings.write_text("\n".join(dict.fromkeys(lines)) + "\n")
     volumes[settings] = "/etc/pip.conf"
-    npm = Path.home() / ".npmrc"
-    volumes |= {npm: "/root/.npmrc"} if npm.is_file() else {}
-    certificates = Path("/etc/ssl/certs")
-    volumes |= {certificates: str(certificates)} if certificates.is_dir() else {}
+    if AUTHORITIES.is_file():  # which this machine may have more of than others
+        npm = folder / "npmrc"
+        npm.write_text(f"cafile={AUTHORITIES}\n")
+        volumes |= {npm: "/root/.npmrc", AUTHORITIES.parent: str(AUTHORITIES.parent)}
     return [part for path, at in volumes.items() for part in ("--volume", f"{path}:{at}:ro")]
 
 

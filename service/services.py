@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from .catalog import Catalog
 from .event_stream import EventStreams
 from .http.keys import KeyStore
 from .http.metrics import Metrics
@@ -11,12 +10,13 @@ from .jobs.runner import Runner
 from .jobs.store import JobStore
 from .map_tiles import MapTiles
 from .model_shelf import ModelShelf
-from .outline_store import OutlineStore
+from .outlines.store import OutlineStore
 from .readers.pool import ReaderPool
 from .records.database import Records
 from .settings import Settings
-from .tiles import Tiles
-from .upload_store import UploadStore
+from .slides.catalog import Catalog
+from .slides.tiles import Tiles
+from .uploads.store import UploadStore
 
 
 @dataclass(frozen=True)

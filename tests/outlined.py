@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
-from service.catalog import Catalog
 from service.readers.pool import ReaderPool
 from service.records.database import Records
 from service.records.tables import SlideRecord
 from service.settings import Settings
+from service.slides.catalog import Catalog
 from tests.conftest import draw_slide
 
 Points = Sequence[Sequence[float]]

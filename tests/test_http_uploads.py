@@ -23,7 +23,7 @@ from tusclient.exceptions import TusCommunicationError, TusUploadFailed
 from service.records.database import Records, now
 from service.records.tables import Audit, Upload
 from service.settings import Limits, Retention, Settings
-from service.upload_files import SINGLE_FILE
+from service.uploads.files import SINGLE_FILE
 from tests.conftest import REPOSITORY, command
 from tests.lab import NOBODY, lab
 from tests.served import free_port, served

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotations.errors import SlideError
-from service.catalog import Catalog
-from service.cursors import cursor_after, row_of
+from service.http.cursors import cursor_after, row_of
 from service.http.principals import LOCAL, Principal, Scope
 from service.http.problems import Problem
 from service.readers.pool import ReaderPool, SlideRef
 from service.records.database import Records, new_id, now
 from service.records.tables import SlideRecord
 from service.settings import Settings
-from service.slide_tree import SlideFolder
+from service.slides.catalog import Catalog
+from service.slides.tree import SlideFolder
 from tests.postgres import postgresql
 
 OTHER = Principal("k2", "other", "other", Scope.WRITE, "key")

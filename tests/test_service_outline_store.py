@@ -19,9 +19,9 @@ from annotations.notes import Notes
 from service.http.preconditions import check_match, names
 from service.http.principals import LOCAL
 from service.http.problems import Problem
-from service.outline_process import OutlineProcess, Reading
-from service.outline_store import AT_ONCE, MOST_IN_MEMORY, OutlineStore
-from service.outline_task import Origin
+from service.outlines.process import OutlineProcess, Reading
+from service.outlines.store import AT_ONCE, MOST_IN_MEMORY, OutlineStore
+from service.outlines.task import Origin
 from service.services import Services
 from service.settings import Limits, Settings
 from tests.conftest import draw_slide
@@ -234,9 +234,9 @@ def test_the_best_known_version_is_named_by_its_tag() -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> tuple[OutlineStore, str]:
     """A store, and the id of the only slide."""
-    from service.catalog import Catalog
     from service.readers.pool import ReaderPool
     from service.records.database import Records
+    from service.slides.catalog import Catalog
 
     (tmp_path / "data").mkdir()
     draw_slide(tmp_path / "data" / "a.png")

@@ -26,7 +26,7 @@ from tests.made_slides import claim_jpeg_size, write_aperio, write_mirax, write_
 
 T = TypeVar("T")
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-MODULE = "service.readers.process"
+MODULE = "service.readers.child"
 
 
 def with_pool(

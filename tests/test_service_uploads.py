@@ -16,10 +16,10 @@ from service.http.problems import Problem
 from service.http.tus import Checksum, metadata, metadata_of
 from service.records.database import Records, new_id, now
 from service.records.tables import Audit, Job, SlideRecord, Upload
-from service.removal import remove_expired, remove_slide, remove_unknown
 from service.settings import DAY, Limits, Retention, Settings
-from service.upload_files import SINGLE_FILE, Tail, UploadFile, shown_name
-from service.upload_records import UploadRecords
+from service.uploads.files import SINGLE_FILE, Tail, UploadFile, shown_name
+from service.uploads.records import UploadRecords
+from service.uploads.removal import remove_expired, remove_slide, remove_unknown
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 

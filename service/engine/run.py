@@ -11,7 +11,7 @@ from typing import Any
 
 from ..throttle import Throttle
 from .attempt import MAX_REASON, RESULT, TOPIC, Attempt, AttemptEnd, Progress
-from .process import Engine, EngineEnded, lent
+from .engine import Engine, EngineEnded, lent
 from .watch import Watch
 
 SECONDS_BETWEEN_LOOKS = 0.25

@@ -5,7 +5,6 @@ from typing import Any
 
 from annotations.errors import SlideError
 
-from ..catalog import Catalog
 from ..engine.attempt import Attempt
 from ..http.principals import Principal, Scope
 from ..http.problems import Problem
@@ -13,6 +12,7 @@ from ..model_shelf import ModelShelf
 from ..records.database import Records
 from ..records.tables import Job
 from ..settings import Settings
+from ..slides.catalog import Catalog
 from .folders import previous
 from .training_inputs import lay_out
 

@@ -13,8 +13,8 @@ from annotations.errors import RecordsError
 from ..records.audit import ByRule
 from ..records.database import Records, now
 from ..records.tables import FINAL, Audit, BrowserSession, Idempotency, Job
-from ..removal import remove_expired, remove_unknown
 from ..settings import DAY, Settings
+from ..uploads.removal import remove_expired, remove_unknown
 from .folders import remove_attempts
 from .hub import Hub
 from .submission import audit_job

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from tiling.rawplanes import disk_errors
 
-from ..catalog import Catalog
 from ..locks import LOCK, held
 from ..model_shelf import ModelShelf
 from ..records.belonging import check_belonging
 from ..records.database import Records
 from ..settings import Settings
+from ..slides.catalog import Catalog
 from .desk import Desk
 from .hub import Hub
 from .ledger import Ledger

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from ..cursors import cursor_after, row_of
 from ..engine.attempt import RESULT
+from ..http.cursors import cursor_after, row_of
 from ..http.principals import Principal
 from ..http.problems import Problem, not_found
 from ..records.database import Records, now

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from annotations.errors import SlideError
 from tiling.rawplanes import disk_errors
 
-from ..catalog import Catalog
 from ..http.problems import Problem
 from ..records.database import Records
 from ..records.tables import Job, OutlineVersion, SlideRecord
+from ..slides.catalog import Catalog
 
 INPUTS = "inputs"  # JOBS/<job id>/inputs/<slide id>.geojson.gz
 

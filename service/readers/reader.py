@@ -66,7 +66,7 @@ class Reader:
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "service.readers.process", str(os.getpid())],
+                [sys.executable, "-P", "-m", "service.readers.child", str(os.getpid())],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # a library's last words can quote a file

@@ -11,7 +11,7 @@ from annotations import WritableFormat
 
 from ..deps import Parts, Reader, Writer
 from ..http.preconditions import etag, names
-from ..outline_task import Origin
+from ..outlines.task import Origin
 from ..records.tables import OutlineVersion
 from ..schemas import Answer, Id, Time, problems, time_of
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from ..deps import Parts, Reader
 from ..http.preconditions import etag, names
-from ..picture_cache import Picture
 from ..schemas import Id, problems
+from ..slides.picture_cache import Picture
 
 router = APIRouter(tags=["slides"])
 HEADERS = {  # a browser keeps pictures, for whoever holds the same key

@@ -14,7 +14,7 @@ from ..http.tus import Checksum, Tus, TusRoute
 from ..records.tables import Upload
 from ..schemas import Answer, Id, Time, problems, time_of
 from ..services import Services
-from ..upload_files import shown_name
+from ..uploads.files import shown_name
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"], route_class=TusRoute)
 MOST = 1 << 62

@@ -13,15 +13,15 @@ from sqlalchemy.orm import Session
 
 from annotations.errors import SlideError
 
-from .cursors import cursor_after, row_of
-from .http.principals import Principal
-from .http.problems import Problem, not_found
-from .readers.pool import ReaderPool
-from .readers.slide_ref import OwnFiles, SlideRef
-from .records.database import Records, new_id, now
-from .records.tables import SlideRecord
-from .settings import Settings
-from .slide_tree import FoundSlide, SlideFolder
+from ..http.cursors import cursor_after, row_of
+from ..http.principals import Principal
+from ..http.problems import Problem, not_found
+from ..readers.pool import ReaderPool
+from ..readers.slide_ref import OwnFiles, SlideRef
+from ..records.database import Records, new_id, now
+from ..records.tables import SlideRecord
+from ..settings import Settings
+from .tree import FoundSlide, SlideFolder
 
 log = logging.getLogger("extent.catalog")
 SECONDS_BETWEEN_SCANS = 5.0

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tiling.slide_files import SEVERAL_FILES, may_name_other_files
 
-from .failures import DISK_FULL
-from .http.problems import Problem
-from .inputs import SLIDE_SUFFIXES
-from .readers.names import unreadable
+from ..failures import DISK_FULL
+from ..http.problems import Problem
+from ..inputs import SLIDE_SUFFIXES
+from ..readers.names import unreadable
 
 SINGLE_FILE = SLIDE_SUFFIXES - SEVERAL_FILES
 CLOSED = -1

@@ -10,9 +10,9 @@ from annotations.errors import SlideError
 from tiling.images import FLAT_SUFFIXES
 from tiling.slide_files import COMPANIONS_BESIDE, SEVERAL_FILES
 
-from .inputs import SLIDE_SUFFIXES
-from .readers.names import said, unreadable
-from .readers.slide_ref import OwnFiles, own_files, stamp_of
+from ..inputs import SLIDE_SUFFIXES
+from ..readers.names import said, unreadable
+from ..readers.slide_ref import OwnFiles, own_files, stamp_of
 
 MOST_PATH_BYTES = 2000  # an index of PostgreSQL takes no longer entries
 DICOM = ".dcm"

@@ -1,6 +1,6 @@
 """A reader: a process that decodes one slide, and can open nothing but that slide's files.
 
-The server starts it as `python -m service.readers.process PARENT`; its standard input is the
+The server starts it as `python -m service.readers.child PARENT`; its standard input is the
 socket between them. The first request names the slide and its files; then it jails itself, and
 only then opens them. It ends with the process that started it.
 """

@@ -8,16 +8,16 @@ from starlette.requests import ClientDisconnect
 
 from annotations.errors import SlideError
 
-from .catalog import Catalog
-from .http.principals import Principal
-from .http.problems import Problem
-from .http.tus import Checksum
-from .records.database import Records
-from .records.tables import Upload
+from ..http.principals import Principal
+from ..http.problems import Problem
+from ..http.tus import Checksum
+from ..records.database import Records
+from ..records.tables import Upload
+from ..settings import Settings
+from ..slides.catalog import Catalog
+from .files import Tail
+from .records import RECEIVING, UploadRecords
 from .removal import remove_slide
-from .settings import Settings
-from .upload_files import Tail
-from .upload_records import RECEIVING, UploadRecords
 
 BATCH = 1 << 20  # bytes written at a time
 KEPT_AT_ONCE = 8 << 20  # bytes after which those of a long request are safe from a kill

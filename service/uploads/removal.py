@@ -8,12 +8,12 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .http.principals import Principal
-from .http.problems import Problem, not_found
-from .records.audit import ByRule, Owner, audit
-from .records.database import Records, now
-from .records.tables import UNFINISHED, Job, SlideRecord, Upload
-from .settings import DAY, Settings
+from ..http.principals import Principal
+from ..http.problems import Problem, not_found
+from ..records.audit import ByRule, Owner, audit
+from ..records.database import Records, now
+from ..records.tables import UNFINISHED, Job, SlideRecord, Upload
+from ..settings import DAY, Settings
 
 
 def remove_slide(settings: Settings, records: Records, principal: Principal, slide_id: str) -> None:

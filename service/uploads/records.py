@@ -6,16 +6,16 @@ from typing import Any, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .http.principals import Principal
-from .http.problems import Problem, not_found
-from .jobs.room import check_disk, check_quota
-from .readers.names import unreadable
-from .records.audit import audit
-from .records.database import Records, new_id, now
-from .records.tables import SlideRecord, Upload
-from .settings import DAY, Settings
-from .slide_tree import SlideFolder
-from .upload_files import FULL, Tail, UploadFile, disk_refusals
+from ..http.principals import Principal
+from ..http.problems import Problem, not_found
+from ..jobs.room import check_disk, check_quota
+from ..readers.names import unreadable
+from ..records.audit import audit
+from ..records.database import Records, new_id, now
+from ..records.tables import SlideRecord, Upload
+from ..settings import DAY, Settings
+from ..slides.tree import SlideFolder
+from .files import FULL, Tail, UploadFile, disk_refusals
 
 RECEIVING, READY, REFUSED = "receiving", "ready", "refused"
 EXPIRED = "This upload was not finished in time and is gone; start it again."

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from tiling.deepzoom import DeepZoom
 
+from ..http.principals import Principal
+from ..http.problems import Problem
+from ..readers.pool import ReaderPool, SlideRef
 from .catalog import Catalog
-from .http.principals import Principal
-from .http.problems import Problem
 from .picture_cache import Picture, PictureCache
-from .readers.pool import ReaderPool, SlideRef
 
 CACHE_BYTES = 256 << 20
 SECONDS_SEEN = 2.0  # for so long nobody asks again whether a group may see a slide

@@ -9,11 +9,11 @@ from typing import Any
 
 from annotations import SlidePlane, WritableFormat
 
-from .http.problems import Problem
-from .outline_task import Bounds, Origin, Task
-from .settings import Limits
+from ..http.problems import Problem
+from ..settings import Limits
+from .task import Bounds, Origin, Task
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60  # of the processor
 SECONDS_BY_THE_CLOCK = 300.0  # where others compute too
 MEMORY_BYTES = 3 << 30
@@ -48,7 +48,7 @@ class OutlineProcess:
         )
 
     def read(self, body: bytes, plane: SlidePlane, origin: Origin) -> Reading:
-        """What `outline_work.read` finds.
+        """What `child.read` finds.
 
         Raises:
             Problem: 413, 422; the outlines are refused.
@@ -57,13 +57,13 @@ class OutlineProcess:
         return Reading(content=content, **found)
 
     def write(self, stored: bytes, plane: SlidePlane, format: WritableFormat) -> bytes:
-        """The document that `outline_work.write` makes; problems as of `read`."""
+        """The document that `child.write` makes; problems as of `read`."""
         return self._done(Task("write", plane, self._bounds, format=format), stored)[1]
 
     def _done(self, task: Task, body: bytes) -> tuple[dict[str, Any], bytes]:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", f"{__package__}.outline_work"],
+                [sys.executable, "-m", f"{__package__}.child"],
                 input=task.to_json().encode() + b"\n" + body,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # a traceback may quote what was read

@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 
-from .http.problems import Problem
+from .problems import Problem
 
 MOST_CHARACTERS = 4096
 

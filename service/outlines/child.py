@@ -1,6 +1,6 @@
 """Outlines read and written in a process of their own, which may be hostile, vast or slow.
 
-`python -m service.outline_work`: the first line of its input is a `Task` as JSON, the rest the
+`python -m service.outlines.child`: the first line of its input is a `Task` as JSON, the rest the
 document; the first line of its output is an answer, a `Refusal` or what was found, as JSON, the
 rest the document that was made.
 """
@@ -27,7 +27,7 @@ from annotations.notes import Notes
 from annotations.origins import ORIGIN, stated_origin_level0
 from annotations.qupath import outline_features
 
-from .outline_task import Bounds, Task
+from .task import Bounds, Task
 
 GZIP = b"\x1f\x8b"
 LEAST_UNPACKED = 1 << 20  # what any gzip may expand to

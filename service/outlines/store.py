@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session, defer
 
 from annotations import SlidePlane, WritableFormat
 
-from .catalog import Catalog
-from .http.preconditions import check_match
-from .http.principals import Principal
-from .http.problems import RETRY_SECONDS, Problem, not_found
-from .outline_process import OutlineProcess, Reading
-from .outline_task import Origin
-from .outline_work import EMPTY
-from .records.audit import audit
-from .records.database import Records, new_id, now
-from .records.tables import OutlineVersion, SlideRecord
-from .settings import Settings
+from ..http.preconditions import check_match
+from ..http.principals import Principal
+from ..http.problems import RETRY_SECONDS, Problem, not_found
+from ..records.audit import audit
+from ..records.database import Records, new_id, now
+from ..records.tables import OutlineVersion, SlideRecord
+from ..settings import Settings
+from ..slides.catalog import Catalog
+from .child import EMPTY
+from .process import OutlineProcess, Reading
+from .task import Origin
 
 AT_ONCE = 2  # processes that read or write
 MOST_IN_MEMORY = 16  # documents

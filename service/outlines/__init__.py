@@ -1,0 +1,1 @@
+"""What experts drew, in versions; read and written in processes of their own."""

@@ -1,0 +1,1 @@
+"""The slides that a server has: known by ids, shown as tiles."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from annotations.errors import UsageError
+
 from .cli_options import complain
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def create(
 @keys.command(name="list")
 def list_keys(state: State = DEFAULT_STATE, database: Database = None) -> None:
     """List the keys: what each may do, and until when."""
-    entries = _store(state, database).entries()
+    entries = _known_store(state, database).entries()
     if not entries:
         complain("there are no keys; make one with `extent keys create --scope write`")
     for entry in entries:
@@ -84,7 +86,7 @@ def revoke(
     database: Database = None,
 ) -> None:
     """End a key, and every browser session it opened, within two seconds."""
-    entry = _store(state, database).revoke(key.removeprefix("extent_").partition("_")[0])
+    entry = _known_store(state, database).revoke(key.removeprefix("extent_").partition("_")[0])
     typer.echo(f"revoked {entry.id}  {entry.name}")
 
 
@@ -97,6 +99,17 @@ def _store(state: Path, database: str | None) -> "KeyStore":
     records = Records(Settings(data=state, state=state, database=database).database_url)
     records.migrate()
     return KeyStore(records)
+
+
+def _known_store(state: Path, database: str | None) -> "KeyStore":
+    """The same, for what makes no sense where no server ever was.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if database is None and not state.is_dir():
+        raise UsageError(f"{state}: there is no such folder; --state takes the server's")
+    return _store(state, database)
 
 
 def _day(seconds: float) -> str:

@@ -428,6 +428,33 @@ def test_uploads_are_their_groups(tmp_path: Path) -> None:
         assert httpx.post(f"{people.anna.base_url}/v1/uploads").status_code == 401
 
 
+def test_nobody_else_can_tell_that_an_upload_is_under_way(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    slide = _noise(60, 50)
+    may_go_on = threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        yield slide[:1000]
+        may_go_on.wait(20)
+        yield slide[1000:]
+
+    with lab(Settings(tmp_path / "data", tmp_path / "state", readers=1)) as people:
+        anna = Desk(people.settings, people.anna, slide)
+        place = anna.begin()
+        stranger = Desk(people.settings, people.stranger, slide)
+        sending = threading.Thread(target=lambda: anna.send(place, 0, slowly()))
+        sending.start()
+        again = {"headers": people.anna.headers, "base_url": people.anna.base_url}
+        with httpx.Client(**again) as second:  # type: ignore[arg-type]
+            rival = Desk(people.settings, second, slide)
+            _until(lambda: rival.send(place, 0, b"x").status_code == 423)
+        assert stranger.send(place, 0, b"x").status_code == 404
+        assert stranger.client.delete(place, headers=TUS).status_code == 404
+        may_go_on.set()
+        sending.join()
+        assert anna.state(place)["state"] == "ready"
+
+
 def test_limits_of_a_group(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     settings = Settings(tmp_path / "data", tmp_path / "state", cluster=NOBODY)

@@ -140,7 +140,15 @@ def refusal(*arguments: object) -> str:
     return done.output
 
 
+def test_keys_are_looked_for_where_a_server_was(tmp_path: Path) -> None:
+    nowhere = tmp_path / "typo"
+    for arguments in (("list",), ("revoke", "0" * 16)):
+        assert "no such folder" in refusal("keys", *arguments, "--state", nowhere)
+    assert not nowhere.exists()
+
+
 def test_keys_are_told_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
     for arguments, said in (
         (("revoke", "0" * 16), "no key of that id"),
         (("create", "--scope", "read", "--days", "0"), "--days"),

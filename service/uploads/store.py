@@ -29,7 +29,7 @@ class UploadStore:
     def __init__(self, settings: Settings, records: Records, catalog: Catalog) -> None:
         self._settings, self._records, self._catalog = settings, records, catalog
         self._uploads = UploadRecords(settings, records)
-        self._busy: set[str] = set()
+        self._busy: set[tuple[str, str]] = set()  # by group: others cannot tell, or get in the way
 
     def create(self, principal: Principal, name: str, length: int) -> Upload:
         """Begin an upload; see `UploadRecords.create`."""
@@ -57,7 +57,7 @@ class UploadStore:
             ClientDisconnect: the request broke off.
             RecordsError: the database is away.
         """
-        with self._alone(upload_id):
+        with self._alone(principal, upload_id):
             upload = await asyncio.to_thread(self._uploads.going_on, principal, upload_id)
             if offset != upload.offset:
                 raise Problem(409, f"The upload goes on at byte {upload.offset}.")
@@ -74,9 +74,9 @@ class UploadStore:
             Problem: 404; 410.
             RecordsError: the database is away.
         """
-        if upload_id in self._busy:
+        if (principal.group, upload_id) in self._busy:
             return await asyncio.to_thread(self._uploads.going_on, principal, upload_id)
-        with self._alone(upload_id):
+        with self._alone(principal, upload_id):
             upload = await asyncio.to_thread(self._uploads.going_on, principal, upload_id)
             return await self._settled(principal, upload)
 
@@ -87,7 +87,7 @@ class UploadStore:
             Problem: 404; 409, it is a slide; 423, a request is at it.
             RecordsError: the database is away.
         """
-        with self._alone(upload_id):
+        with self._alone(principal, upload_id):
             await asyncio.to_thread(self._uploads.terminate, principal, upload_id)
 
     async def remove_slide(self, principal: Principal, slide_id: str) -> None:
@@ -101,16 +101,17 @@ class UploadStore:
         self._catalog.forget(slide_id)
 
     @contextmanager
-    def _alone(self, upload_id: str) -> Iterator[None]:
-        if upload_id in self._busy:
+    def _alone(self, principal: Principal, upload_id: str) -> Iterator[None]:
+        place = principal.group, upload_id
+        if place in self._busy:
             raise Problem(
                 423, "Another request is at this upload; ask for its offset, go on there."
             )
-        self._busy.add(upload_id)
+        self._busy.add(place)
         try:
             yield
         finally:
-            self._busy.discard(upload_id)
+            self._busy.discard(place)
 
     async def _taken_in(
         self, upload: Upload, pieces: AsyncIterator[bytes], checksum: Checksum | None

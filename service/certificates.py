@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 CA, CERTIFICATE, KEY = "ca.pem", "cert.pem", "key.pem"
 
 
-def make_certificates(folder: Path, days: int) -> None:
-    """Make the folder with a certificate that is good for so many days.
+def make_certificates(folder: Path, days: int) -> bool:
+    """Make the folder with a certificate that is good for so many days; False if it has one.
 
     Raises:
-        UsageError: there are certificates in it already. ResultError: the disk refuses.
+        UsageError: there is a part of one. ResultError: the disk refuses.
     """
+    if all((folder / name).exists() for name in (CA, CERTIFICATE, KEY)):
+        return False
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -51,6 +53,7 @@ def make_certificates(folder: Path, days: int) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name, content in contents.items():
             _write_new(folder / name, content)
+    return True
 
 
 def security(folder: Path) -> "Security":
@@ -103,8 +106,7 @@ def _write_new(path: Path, content: bytes) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise UsageError(
-            f"{path}: there are certificates already; take another folder, or remove them: "
-            "then every machine of the cluster needs the new ones"
+            f"{path}: a part of certificates is there already; remove it, or take another folder"
         ) from None
     with os.fdopen(file, "wb") as stream:
         stream.write(content)

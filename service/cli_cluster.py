@@ -31,7 +31,10 @@ def scheduler(
 
 def worker(
     scheduler: Annotated[str, typer.Argument(metavar="SCHEDULER", help="tls://HOST:PORT")],
-    host: Host = "127.0.0.1",
+    host: Annotated[
+        str | None,
+        typer.Option(help="Where to listen [the address by which it reaches the scheduler]."),
+    ] = None,
     tls: Tls = None,
 ) -> None:
     """Work on slides for a scheduler, one at a time.
@@ -40,21 +43,23 @@ def worker(
     started again when it dies, and waits where the scheduler is not there. SIGTERM ends it; what it
     was at is done again elsewhere.
     """
-    from .cluster_members import Member, run_worker
+    from .cluster_members import run_worker
 
-    run_worker(scheduler, Member(host, 0, tls), complain)
+    run_worker(scheduler, host, tls, complain)
 
 
 def certificates(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder to be made.")],
     days: Annotated[int, typer.Option(min=1, max=36500, help="How long they are good.")] = 1825,
 ) -> None:
-    """Make the certificates of one cluster.
+    """Make the certificates of one cluster, unless the folder has them already.
 
     Copy the folder to each of its machines and give it as --tls. Whoever has it may run programs
-    there: keep it as you keep passwords.
+    there: keep it as you keep passwords. To have new ones, remove the folder everywhere first.
     """
     from .certificates import make_certificates
 
-    make_certificates(folder, days)
-    complain(f"{folder}: copy it to every machine of the cluster, and to nobody else")
+    if make_certificates(folder, days):
+        complain(f"{folder}: copy it to every machine of the cluster, and to nobody else")
+    else:
+        complain(f"{folder}: has certificates already, which stay as they are")

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ Say = Callable[[str], None]
 Make = Callable[[], AbstractAsyncContextManager[Any]]
 _PASSING = OSError | TimeoutError | RuntimeError  # what Dask raises where nobody answers
 
+LOOPBACK = "127.0.0.1"
+ANY_PORT = 9
 SECONDS_BETWEEN_TRIES = 2.0
 SECONDS_TO_STOP = 10.0
 NO_DASHBOARD = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}  # Dask insists on a server
@@ -65,8 +68,10 @@ def run_scheduler(member: Member, say: Say) -> None:
     _run(lambda: Scheduler(**options), say, again=False)
 
 
-def run_worker(scheduler: str, member: Member, say: Say) -> None:
+def run_worker(scheduler: str, host: str | None, tls: Path | None, say: Say) -> None:
     """Work for a scheduler until SIGINT or SIGTERM; waits for it where it is not there.
+
+    `host` is where to listen; None for the address by which this machine reaches the scheduler.
 
     Raises:
         UsageError: the address is neither tls:// nor this machine's own.
@@ -74,13 +79,32 @@ def run_worker(scheduler: str, member: Member, say: Say) -> None:
     from distributed import Nanny
 
     check_address(scheduler, "SCHEDULER")
-    options = member.options | {
+    options = Member(host or LOOPBACK, 0, tls).options | {
         "nthreads": 1,
         "memory_limit": 0,
         "silence_logs": logging.CRITICAL,  # it would name files
     }
     lower_priority(NICENESS)
-    _run(lambda: Nanny(scheduler, **options), say, again=True)
+
+    def make() -> AbstractAsyncContextManager[Any]:
+        where = host or _address_towards(scheduler)
+        nanny: AbstractAsyncContextManager[Any] = Nanny(scheduler, **options | {"host": where})
+        return nanny
+
+    _run(make, say, again=True)
+
+
+def _address_towards(scheduler: str) -> str:
+    """This machine's address on the way to a scheduler, which can reach it back there.
+
+    Raises:
+        OSError: the scheduler's name is not known here, or not yet.
+    """
+    host = scheduler.rpartition("://")[2].rpartition(":")[0].strip("[]")
+    family, _, _, _, place = socket.getaddrinfo(host, ANY_PORT, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect(place)  # sends nothing
+        return str(probe.getsockname()[0])
 
 
 def _run(make: Make, say: Say, *, again: bool) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -98,6 +99,26 @@ def test_a_cluster_behind_tls_does_attempts_and_outlives_kills(
         assert content(results[0]) == content(results[1])
 
 
+def _is_of_a_network(found: Any) -> bool:
+    return found.family == socket.AF_INET and not found.address.startswith("127.")
+
+
+def test_a_worker_listens_where_the_scheduler_can_reach_it(tls: Path) -> None:
+    addresses = (each for found in psutil.net_if_addrs().values() for each in found)
+    own = next((a.address for a in addresses if _is_of_a_network(a)), None)
+    if own is None:
+        pytest.skip("this machine has no address but loopback")
+    port = free_port()
+    with (
+        running("scheduler", "--host", own, "--port", port, "--tls", tls),
+        running("worker", f"tls://{own}:{port}", "--tls", tls),
+        connected(f"tls://{own}:{port}", tls) as client,
+    ):
+        client.wait_for_workers(1, timeout=60)
+        (address,) = client.run(os.getpid)
+        assert address.startswith(f"tls://{own}:")
+
+
 def test_a_worker_comes_back_to_a_scheduler_that_was_killed(tls: Path) -> None:
     port = free_port()
     address = f"tls://127.0.0.1:{port}"
@@ -140,14 +161,18 @@ def test_only_what_is_meant_to_listens(tls: Path) -> None:
             assert connection.laddr.ip == "127.0.0.1"
 
 
-def test_certificates_are_for_the_owner_alone_and_never_replaced(tls: Path) -> None:
+def test_certificates_are_for_the_owner_alone_and_never_replaced(tls: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tls.iterdir()) == ["ca.pem", "cert.pem", "key.pem"]
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tls, *tls.iterdir()))
     before = {path: path.read_bytes() for path in tls.iterdir()}
     again = extent("certificates", tls)
-    assert again.returncode == 2
+    assert again.returncode == 0
     assert "certificates already" in again.stderr
     assert {path: path.read_bytes() for path in tls.iterdir()} == before
+    (tmp_path / "key.pem").write_bytes(b"half of it")
+    half = extent("certificates", tmp_path)
+    assert half.returncode == 2
+    assert "a part of certificates" in half.stderr
 
 
 @pytest.mark.parametrize(

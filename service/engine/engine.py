@@ -8,27 +8,20 @@ import json
 import os
 import selectors
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Any, Self
 
 import psutil
 
+from ..process import CHILD_ENVIRONMENT, child_command
 from .child import CHILD
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS_TO_START = 120.0
 MAX_LINE_BYTES = 1 << 16
-_ENVIRONMENT = {  # nothing of the worker's own: it may hold passwords
-    "PYTHONPATH": str(ROOT),
-    "LC_ALL": "C.UTF-8",
-    "OPENBLAS_NUM_THREADS": "1",  # it would start threads at once, and only one that has none forks
-}
 _DEVICES = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")  # as given to us
 
 
@@ -63,11 +56,11 @@ class Engine:
         """
         own = psutil.Process().environ()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "service.engine.child"],
+            child_command("service.engine.child"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",
-            env=_ENVIRONMENT | {name: own[name] for name in _DEVICES if name in own},
+            env={**CHILD_ENVIRONMENT, **{name: own[name] for name in _DEVICES if name in own}},
             start_new_session=True,  # Ctrl-C in a terminal is the supervisor's affair
         )
         engine = cls(process)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from tiling.slide_files import may_name_other_files
 
 from ..failures import reason_of
 from ..inputs import SlideInput
+from ..process import ROOT, bound
 from ..readers import jail
 from ..readers.names import said, scrubbed
 from ..report import ReportOptions
@@ -27,7 +27,6 @@ from ..worker import ready, settled, work
 from .attempt import MAX_REASON, RESULT, Attempt
 
 Say = Callable[[dict[str, Any]], None]
-ROOT = Path(__file__).resolve().parents[2]
 _OWN = ("annotations", "tiling", "model", "service")
 _SYSTEM = (  # what libraries look at: code, time zones, the processor, this process
     *("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/usr/share/zoneinfo"),
@@ -175,8 +174,7 @@ def _told(error: Exception, path: Path, attempt: Attempt, log: Path | None = Non
 
 def _confine(attempt: Attempt, write: Iterable[Path]) -> None:
     """Give up all files but the program's, what the attempt sees, and `write`."""
-    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # it would hold pixels
+    bound({})  # no dump of its memory: that would hold pixels
     temporary = attempt.folder / ".work" / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     tempfile.tempdir = str(temporary)

@@ -10,6 +10,7 @@ from enum import Enum
 from starlette.types import Message, Receive
 
 from ..settings import Limits
+from .json_depth import json_depth
 from .problems import Problem
 
 IDLE_SECONDS = 60.0  # for the next piece of a body, and for all of one that is taken as a whole
@@ -18,9 +19,6 @@ PIECE = 1 << 18
 SLACK = 1 << 16  # what any gzipped body may expand to, however small
 JSON_TYPE = re.compile(rb"application/(?:[\w.-]+\+)?json\s*(?:;|$)", re.IGNORECASE)
 OUTLINES = re.compile(r"/v1/slides/[^/]+/outlines/?")
-STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-ALIKE = bytes.maketrans(b"{}", b"[]")
-BESIDE_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Kind(Enum):
@@ -184,11 +182,5 @@ def check_depth(body: bytes, most: int) -> None:
     Raises:
         Problem: 400.
     """
-    brackets = STRING.sub(b"", body).translate(ALIKE, BESIDE_BRACKETS)
-    for _ in range(most):  # each pass takes away the innermost pairs
-        without = brackets.replace(b"[]", b"")
-        if len(without) == len(brackets):
-            break
-        brackets = without
-    if brackets:
-        raise Problem(400, f"The JSON is nested deeper than {most} levels, or not closed.")
+    if json_depth(body) > most:
+        raise Problem(400, f"The JSON is nested deeper than {most} levels.")

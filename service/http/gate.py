@@ -17,7 +17,7 @@ from .identity import Identity
 from .limits import Rate, address_of
 from .origins import check_origin
 from .principals import Principal
-from .problems import DISK, Problem, problem_of, unavailable
+from .problems import DISK, Problem, problem_of
 from .request_log import CUT_OFF, log_fault, log_request, method_of
 from .urls import check_url
 
@@ -72,7 +72,7 @@ class Gate:
         except OSError as error:
             log_fault(error, exchange)
             full = error.errno in DISK_FULL
-            await exchange.refuse(unavailable(DISK) if full else Problem(500, OUR_FAULT))
+            await exchange.refuse(Problem(503, DISK) if full else Problem(500, OUR_FAULT))
         except Exception as error:
             log_fault(error, exchange)
             await exchange.refuse(Problem(500, OUR_FAULT))
@@ -102,7 +102,7 @@ class Gate:
             self._anonymous.take(asker)
             return None
         if not self._lifecycle.prepared and path.startswith("/v1/"):
-            raise unavailable("The database is not there yet; try again soon.")
+            raise Problem(503, "The database is not there yet; try again soon.")
         principal = await self._identity.of(headers, scope.get("client"), asker)
         if principal is None:
             self._anonymous.take(asker)

@@ -44,7 +44,10 @@ INSTEAD: Mapping[type[ExtentError], str] = {  # of texts that are for whoever se
 
 
 class Problem(Exception):  # noqa: N818  (RFC 9457 calls it that)
-    """A request that is refused: the status, and a sentence that says the way out."""
+    """A request that is refused: the status, and a sentence that says the way out.
+
+    Refusals that a later try may not meet (429, 503) say when, in Retry-After.
+    """
 
     def __init__(
         self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
@@ -53,6 +56,8 @@ class Problem(Exception):  # noqa: N818  (RFC 9457 calls it that)
         self.status = int(status)
         self.detail = detail
         self.headers = dict(headers or {})
+        if self.status in (429, 503):
+            self.headers.setdefault("Retry-After", str(RETRY_SECONDS))
 
     @property
     def document(self) -> dict[str, object]:
@@ -68,12 +73,7 @@ def problem_of(error: ExtentError) -> Problem:
     """The problem that a foreseen error is to a client."""
     kind = next(kind for kind in type(error).__mro__ if kind in STATUS)
     detail = INSTEAD.get(kind) or str(error)
-    return unavailable(detail) if STATUS[kind] == 503 else Problem(STATUS[kind], detail)
-
-
-def unavailable(detail: str) -> Problem:
-    """For what may go well a little later."""
-    return Problem(503, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+    return Problem(STATUS[kind], detail)
 
 
 def not_found(what: str) -> Problem:

@@ -7,8 +7,6 @@ rest the document that was made.
 
 import gzip
 import json
-import os
-import re
 import resource
 import sys
 import zlib
@@ -16,7 +14,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import shapely
 
 from annotations import Outline, SlidePlane, geojson_text, to_feature_collection
@@ -27,12 +24,13 @@ from annotations.notes import Notes
 from annotations.origins import ORIGIN, stated_origin_level0
 from annotations.qupath import outline_features
 
+from ..http.json_depth import json_depth
+from ..process import READING_NICENESS, bound, lower_priority
 from .task import Bounds, Task
 
 GZIP = b"\x1f\x8b"
 LEAST_UNPACKED = 1 << 20  # what any gzip may expand to
 LABELS, LABEL_LENGTH = 1_000, 200
-_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 class Refusal(Exception):  # noqa: N818  (what a client is told, not a fault)
@@ -118,15 +116,6 @@ def unpacked(body: bytes, bounds: Bounds) -> bytes:
     return bytes(out)
 
 
-def json_depth(data: bytes) -> int:
-    """How deep lists and objects are nested, strings left out."""
-    marks = np.frombuffer(_STRINGS.sub(b"", data), np.uint8)
-    opening = (marks == ord("[")) | (marks == ord("{"))
-    closing = (marks == ord("]")) | (marks == ord("}"))
-    steps = opening.astype(np.int8) - closing.astype(np.int8)
-    return int(np.cumsum(steps[steps != 0], dtype=np.int64).max(initial=0))
-
-
 def areas_mm2(outlines: Sequence[Outline], plane: SlidePlane) -> dict[str, float] | None:
     """mm² by label, holes left out, what several outlines of one label cover counted once.
 
@@ -189,23 +178,18 @@ def _remarks(outlines: Sequence[Outline], plane: SlidePlane) -> list[str]:
     return said
 
 
-def _limit(bounds: Bounds) -> None:
-    """Bind this process, before it has looked at anything."""
-    for what, most in (
-        (resource.RLIMIT_CPU, bounds.cpu_seconds),
-        (resource.RLIMIT_AS, bounds.memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (most, most))
-    os.nice(5)
-
-
 def main() -> None:
     """Answer one task."""
     source, target = sys.stdin.buffer, sys.stdout.buffer
     task = Task.from_json(source.readline().decode())
-    _limit(task.bounds)
+    bound(
+        {
+            resource.RLIMIT_CPU: task.bounds.cpu_seconds,
+            resource.RLIMIT_AS: task.bounds.memory_bytes,
+            resource.RLIMIT_FSIZE: 0,
+        }
+    )
+    lower_priority(READING_NICENESS)
     content = b""
     try:
         answer, content = (read if task.do == "read" else write)(source.read(), task)

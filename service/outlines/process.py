@@ -2,18 +2,16 @@
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from annotations import SlidePlane, WritableFormat
 
 from ..http.problems import Problem
+from ..process import CHILD_ENVIRONMENT, child_command
 from ..settings import Limits
 from .task import Bounds, Origin, Task
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60  # of the processor
 SECONDS_BY_THE_CLOCK = 300.0  # where others compute too
 MEMORY_BYTES = 3 << 30
@@ -63,12 +61,12 @@ class OutlineProcess:
     def _done(self, task: Task, body: bytes) -> tuple[dict[str, Any], bytes]:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", f"{__package__}.child"],
+                child_command("service.outlines.child"),
                 input=task.to_json().encode() + b"\n" + body,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # a traceback may quote what was read
-                cwd=ROOT,
-                env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                cwd="/",
+                env=CHILD_ENVIRONMENT,
                 timeout=SECONDS_BY_THE_CLOCK,
                 check=False,
             )

@@ -13,7 +13,7 @@ from annotations import SlidePlane, WritableFormat
 
 from ..http.preconditions import check_match
 from ..http.principals import Principal
-from ..http.problems import RETRY_SECONDS, Problem, not_found
+from ..http.problems import Problem, not_found
 from ..records.audit import audit
 from ..records.database import Records, new_id, now
 from ..records.tables import OutlineVersion, SlideRecord
@@ -204,11 +204,7 @@ def plane_of(facts: dict[str, Any]) -> SlidePlane:
 
 
 def _too_many() -> Problem:
-    return Problem(
-        503,
-        "Too many outlines are being read just now; try again soon.",
-        headers={"Retry-After": str(RETRY_SECONDS)},
-    )
+    return Problem(503, "Too many outlines are being read just now; try again soon.")
 
 
 def _of(group: str, slide_id: str) -> sa.Select[OutlineVersion]:

@@ -20,13 +20,12 @@ from tiling.slide import Slide
 from tiling.slide_files import may_name_other_files
 from tiling.slide_tiles import deep_zoom, picture, read_tile
 
-from ..process import die_with
+from ..process import READING_NICENESS, bound, die_with, lower_priority
 from . import jail
 from .facts import facts_of
 from .names import said
 from .protocol import Message, receive_from
 
-NICENESS = 3  # below the server's own process, above jobs
 MEMORY_BYTES = 3 << 30  # of address space: three times what the largest flat image takes
 MAX_OPEN_FILES = 512
 NOT_JAILED = (
@@ -86,24 +85,17 @@ class Reader:
         return self._slide, self._zoom
 
 
-def _limit() -> None:
-    """What no slide needs, none gets."""
-    for what, most in (
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),  # it would hold pixels
-    ):
-        hard = resource.getrlimit(what)[1]
-        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (least, least))
-
-
 def main() -> None:
     """Serve until the other side ends."""
     die_with(int(sys.argv[1]))
-    os.nice(NICENESS)
-    _limit()
+    lower_priority(READING_NICENESS)
+    bound(
+        {
+            resource.RLIMIT_AS: MEMORY_BYTES,
+            resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
+            resource.RLIMIT_FSIZE: 0,
+        }
+    )
     reader = Reader()
     with socket.socket(fileno=os.dup(0)) as connection:
         connection.sendall(Message({"ready": True}).packed())

@@ -167,7 +167,7 @@ class ReaderPool:
             async with asyncio.timeout(SECONDS_TO_WAIT):
                 return await work.done
         except TimeoutError:
-            raise Problem(503, BUSY, headers={"Retry-After": "5"}) from None
+            raise Problem(503, BUSY) from None
         finally:
             self._asking -= 1
             crew.drop(work)
@@ -223,7 +223,7 @@ class ReaderPool:
                 served += 1
         except (OSError, ReaderEnded, ReaderHung):
             log.error("no process to read slides could be started")
-            crew.fail_all(Problem(503, NO_READER, headers={"Retry-After": "5"}))
+            crew.fail_all(Problem(503, NO_READER))
         finally:
             self._leave(member)
             if reader is not None:

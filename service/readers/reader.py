@@ -6,22 +6,14 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any, Self
 
+from ..process import CHILD_ENVIRONMENT, child_command
 from .names import unreadable
 from .protocol import Message, ProtocolError, receive
 from .slide_ref import OwnFiles
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS_TO_START = 60.0
-_ENVIRONMENT = {  # nothing of the server's own: it may hold passwords
-    "PYTHONPATH": str(ROOT),
-    "LC_ALL": "C.UTF-8",
-    "OMP_NUM_THREADS": "1",  # a process is jailed before it starts threads
-    "OPENBLAS_NUM_THREADS": "1",
-}
 
 
 class ReaderEnded(Exception):  # noqa: N818  (not an error of ours: it may have been killed)
@@ -66,12 +58,12 @@ class Reader:
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "service.readers.child", str(os.getpid())],
+                child_command("service.readers.child", str(os.getpid())),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # a library's last words can quote a file
                 cwd="/",
-                env=_ENVIRONMENT,
+                env={**CHILD_ENVIRONMENT, "OMP_NUM_THREADS": "1"},
             )
         reader = cls(process, await asyncio.open_connection(sock=ours))
         try:

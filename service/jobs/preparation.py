@@ -43,21 +43,23 @@ class Preparation:
             raise CannotBegin(problem.detail) from None
         except SlideError as error:
             raise CannotBegin(str(error)) from None
-        limits = self._settings.limits
-        training = job.kind == "training"
+        bounded = self._bounds(job) if job.kind == "training" else {}
         return Attempt(
             job_id=job.id,
             number=job.attempt,
-            kind="training" if training else "map",
+            kind="training" if job.kind == "training" else "map",
             folder=self._folder(job) / str(job.attempt),
             request=request,
             sees=sees,
             previous=previous(self._folder(job), job.attempt),
-            hours=min(limits.training_hours, job.request.get("hours") or limits.training_hours)
-            if training
-            else None,
-            bytes=limits.training_bytes if training else None,
+            **bounded,
         )
+
+    def _bounds(self, job: Job) -> dict[str, Any]:
+        """What a training may take: the server's limits, or less where that was asked for."""
+        limits = self._settings.limits
+        wanted = job.request.get("hours") or limits.training_hours
+        return {"hours": min(wanted, limits.training_hours), "bytes": limits.training_bytes}
 
     def _folder(self, job: Job) -> Path:
         return (self._settings.jobs / job.id).absolute()

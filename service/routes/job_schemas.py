@@ -1,13 +1,13 @@
 """A job as a client asks for it and as it is answered."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field
 
-from ..records.tables import Job
+from ..records.tables import UNFINISHED, Job
 from ..schemas import Answer, Body, Id, Time, time_of
+from .followed import Followed, followed
 
-State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Pixels = Annotated[int, Field(ge=0, le=1 << 31)]
 Side = Annotated[int, Field(ge=1, le=1 << 31)]
 Region = Annotated[
@@ -77,10 +77,9 @@ class Outcome(Answer):
     regions: int
 
 
-class JobAnswer(Answer):
-    """A job. `revision` grows with every change; `share` is how much of it is done, 0-1."""
+class JobAnswer(Followed):
+    """A map that was asked for. `revision` grows with every change; `share`: how much is done."""
 
-    id: Id
     slide: Id
     slide_name: str
     model: str
@@ -88,17 +87,6 @@ class JobAnswer(Answer):
     region_level0: Region | None
     mpp: float | None
     threshold: Threshold
-    state: State
-    phase: Annotated[str, Field(examples=["canvas"])]
-    done: int
-    total: int
-    share: Annotated[float, Field(ge=0, le=1)]
-    revision: int
-    attempt: int
-    reason: Annotated[str | None, Field(description="Why it failed.")]
-    created_at: Time
-    started_at: Time | None
-    finished_at: Time | None
     expires_at: Annotated[Time | None, Field(description="When its result will be deleted.")]
     deleted_at: Annotated[Time | None, Field(description="When its result was deleted.")]
     outcome: Outcome | None
@@ -110,7 +98,8 @@ class JobAnswer(Answer):
         request = job.request
         return cls.model_validate(
             {
-                "id": job.id,
+                **followed(job),
+                "share": _share(job),
                 "slide": job.slide_id,
                 "slide_name": request["slide_name"],
                 "model": job.model,
@@ -118,9 +107,8 @@ class JobAnswer(Answer):
                 "region_level0": request["region_level0"],
                 "mpp": request["mpp"],
                 "threshold": request["threshold"],
-                **{name: getattr(job, name) for name in _AS_RECORDED},
-                **{name: time_of(getattr(job, name)) for name in _TIMES},
-                "share": _share(job),
+                "expires_at": time_of(job.expires_at),
+                "deleted_at": time_of(job.deleted_at),
                 "outcome": _outcome(job),
                 "links": _links(job),
             }
@@ -132,10 +120,6 @@ class JobsAnswer(Answer):
 
     items: list[JobAnswer]
     next: str | None
-
-
-_AS_RECORDED = ("state", "phase", "done", "total", "revision", "attempt", "reason")
-_TIMES = ("created_at", "started_at", "finished_at", "expires_at", "deleted_at")
 
 
 def _share(job: Job) -> float:
@@ -158,6 +142,6 @@ def _links(job: Job) -> dict[str, str]:
     here = f"/v1/jobs/{job.id}"
     links = {"self": here, "slide": f"/v1/slides/{job.slide_id}", "events": f"{here}/events"}
     there = job.result_attempt is not None
-    if there or job.state in ("queued", "running"):
+    if there or job.state in UNFINISHED:
         links |= {"map": f"{here}/map", "areas": f"{here}/areas"}
     return links | ({name: f"{here}/{name}" for name in FILES} if there else {})

@@ -9,10 +9,10 @@ from ..deps import Parts, Reader, Writer
 from ..http.principals import Principal
 from ..http.problems import Problem
 from ..jobs.submission import Submission
-from ..records.tables import Job, SlideRecord
+from ..records.tables import Job, SlideRecord, State
 from ..schemas import Id, problems
 from ..services import Services
-from .job_schemas import JobAnswer, JobRequest, JobsAnswer, Region, State
+from .job_schemas import JobAnswer, JobRequest, JobsAnswer, Region
 
 MAP: Final = "map"  # the kind of job that these routes show; trainings have their own
 SECONDS_TO_LOOK_AGAIN = 2

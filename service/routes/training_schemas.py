@@ -1,13 +1,13 @@
 """A training as a client asks for it and as it is answered."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field
 
 from ..records.tables import Job
-from ..schemas import Answer, Body, Id, Time, time_of
+from ..schemas import Answer, Body, Id
+from .followed import Followed, followed
 
-State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Label = Annotated[str, Field(min_length=1, max_length=200, examples=["tumour"])]
 Patient = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Name = Annotated[
@@ -67,25 +67,13 @@ class TrainingOutcome(Answer):
     patients: Annotated[dict[str, int], Field(examples=[{"train": 8, "validation": 2, "test": 0}])]
 
 
-class TrainingAnswer(Answer):
-    """A training. `revision` grows with every change; `share` is how much of it is done, 0-1."""
+class TrainingAnswer(Followed):
+    """A training. `revision` grows with every change; `share`: how much of it is done."""
 
-    id: Id
     name: str
     config: str
     slides: list[Id]
     foreground_label: str
-    state: State
-    phase: Annotated[str, Field(examples=["training"])]
-    done: int
-    total: int
-    share: Annotated[float, Field(ge=0, le=1)]
-    revision: int
-    attempt: int
-    reason: Annotated[str | None, Field(description="Why it failed.")]
-    created_at: Time
-    started_at: Time | None
-    finished_at: Time | None
     outcome: TrainingOutcome | None
     links: dict[str, str]
 
@@ -95,14 +83,12 @@ class TrainingAnswer(Answer):
         done = job.state == "succeeded"
         return cls.model_validate(
             {
-                "id": job.id,
+                **followed(job),
+                "share": 1.0 if done else min(1.0, job.done / job.total) if job.total else 0.0,
                 "name": job.model,
                 "config": job.request["config"],
                 "slides": [case["slide"] for case in job.request["cases"]],
                 "foreground_label": job.request["foreground_label"],
-                **{name: getattr(job, name) for name in _AS_RECORDED},
-                **{name: time_of(getattr(job, name)) for name in _TIMES},
-                "share": 1.0 if done else min(1.0, job.done / job.total) if job.total else 0.0,
                 "outcome": job.outcome if done else None,
                 "links": _links(job),
             }
@@ -124,10 +110,6 @@ class Curves(Answer):
         dict[str, list[float | None]],
         Field(examples=[{"train_loss": [0.9, 0.6], "validation_dice": [0.4, 0.7]}]),
     ]
-
-
-_AS_RECORDED = ("state", "phase", "done", "total", "revision", "attempt", "reason")
-_TIMES = ("created_at", "started_at", "finished_at")
 
 
 def _links(job: Job) -> dict[str, Any]:

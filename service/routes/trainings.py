@@ -13,11 +13,11 @@ from ..event_stream import MEDIA_TYPE, Watch
 from ..http.principals import Principal
 from ..http.problems import Problem
 from ..jobs.submission import Submission
-from ..records.tables import Job
+from ..records.tables import Job, State
 from ..schemas import EVENT, Id, problems
 from ..services import Services
 from ..training_request import check_config, check_name, checked_cases, checked_label
-from .training_schemas import Curves, State, TrainingAnswer, TrainingRequest, TrainingsAnswer
+from .training_schemas import Curves, TrainingAnswer, TrainingRequest, TrainingsAnswer
 
 TRAINING: Final = "training"
 SECONDS_TO_LOOK_AGAIN = 10

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 ENVIRONMENT = {"auto_envvar_prefix": "EXTENT_SERVE"}
-GB = 10**9
 RESEARCH_USE = "Research use only. Not for diagnosis."
 LOG_FORMAT = "%(asctime)sZ %(levelname)s %(name)s %(message)s"
 
@@ -61,7 +60,15 @@ AuditDays = Annotated[
 QuotaGb = Annotated[
     float, typer.Option(min=0.001, help="What a group's uploads and results may take, in GB.")
 ]
+FreeGb = Annotated[
+    float,
+    typer.Option(min=0, help="Nothing is begun with less than this free, in GB."),
+]
 UploadGb = Annotated[float, typer.Option(min=0.001, help="The largest upload, in GB.")]
+TrainingHours = Annotated[float, typer.Option(min=0.01, help="How long a training may take.")]
+TrainingGb = Annotated[
+    float, typer.Option(min=0.001, help="How much disk a training may take while it runs, in GB.")
+]
 RequestsPerMinute = Annotated[int, typer.Option(min=1, help="What one key may ask.")]
 
 
@@ -83,7 +90,10 @@ def serve(
     keep_results_days: ResultsDays = 0,
     keep_audit_days: AuditDays = 0,
     quota_gb: QuotaGb = 500,
+    free_gb: FreeGb = 1,
     upload_gb: UploadGb = 64,
+    training_hours: TrainingHours = 12,
+    training_gb: TrainingGb = 20,
     requests_per_minute: RequestsPerMinute = 60_000,
 ) -> None:
     """Serve slides, maps and the viewer over HTTP.
@@ -92,7 +102,7 @@ def serve(
     SIGTERM or Ctrl-C stops the server within 30 s; jobs go on when it is started again. Every
     option can also be given as a variable: EXTENT_SERVE_PORT for --port.
     """
-    from .settings import Limits, Retention, Settings
+    from .settings import GB, Limits, Retention, Settings
 
     _run(
         Settings(
@@ -110,13 +120,17 @@ def serve(
             require_key=require_key,
             https=https,
             limits=Limits(
-                upload_bytes=int(upload_gb * GB), requests_per_minute=requests_per_minute
+                upload_bytes=int(upload_gb * GB),
+                training_hours=training_hours,
+                training_bytes=int(training_gb * GB),
+                requests_per_minute=requests_per_minute,
             ),
             retention=Retention(
                 uploads_days=keep_uploads_days or None,
                 results_days=keep_results_days or None,
                 audit_days=keep_audit_days or None,
                 quota_bytes=int(quota_gb * GB),
+                free_bytes=int(free_gb * GB),
             ),
         )
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-GIB = 1 << 30
+GB = 10**9
 DAY = 86_400.0
 
 
@@ -20,7 +20,7 @@ class Limits:
     outline_vertices: int = 2_000_000
     json_depth: int = 32
     gzip_ratio: int = 200
-    upload_bytes: int = 64 * GIB  # also of one request: many clients send all in one
+    upload_bytes: int = 64 * GB  # also of one request: many clients send all in one
     uploads_open: int = 20  # unfinished ones of a group
     slide_pixels: int = 1 << 40
     requests_per_minute: int = 60_000  # of a key: a viewer asks for hundreds of tiles a second
@@ -28,10 +28,10 @@ class Limits:
     anonymous_per_minute: int = 3_000  # of an address without a key
     failed_keys_per_minute: int = 60  # wrong keys from an address
     jobs_waiting: int = 5_000  # of a group
-    event_streams: int = 100
+    event_streams: int = 100  # of a group
     training_slides: int = 500
     training_hours: float = 12.0
-    training_bytes: int = 20 * GIB
+    training_bytes: int = 20 * GB
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Retention:
     unfinished_uploads_days: float = 1.0
     results_days: float | None = None
     audit_days: float | None = None
-    quota_bytes: int = 500 * GIB
-    free_bytes: int = GIB  # nothing new is begun with less left on the disk
+    quota_bytes: int = 500 * GB
+    free_bytes: int = GB  # nothing new is begun with less left on the disk
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from ..settings import GB
 from .attempt import Attempt, AttemptEnd
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_SUMS = 5.0
-GB = 1e9
 
 
 class Watch:

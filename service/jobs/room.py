@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from ..http.problems import Problem
 from ..records.tables import Job, SlideRecord, Upload
-from ..settings import Settings
+from ..settings import GB, Settings
 
 RETRY_DISK_SECONDS = 60
 
@@ -54,6 +54,6 @@ def check_quota(session: Session, settings: Settings, group: str, more_bytes: in
     if used_bytes(session, group) + more_bytes > quota:
         raise Problem(
             403,
-            f"Your group's share of the disk ({quota / 1e9:.3g} GB) is used up. "
+            f"Your group's share of the disk ({quota / GB:.3g} GB) is used up. "
             "Delete results or uploads that are no longer needed.",
         )

@@ -1,8 +1,9 @@
 """Jobs as server-sent events: what changes is told at once, and no thread waits for it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -25,11 +26,17 @@ RETRY_MS = 2000  # after which a browser that was cut off comes back
 
 
 class EventStreams:
-    """All who listen: at most `most` at once, and all sent home by `close`."""
+    """All who listen: at most `most` of a group at once, and all sent home by `close`."""
 
     def __init__(self, most: int) -> None:
-        self._most, self.open = most, 0
+        self._most = most
+        self._open: Counter[str] = Counter()
         self._closing = asyncio.Event()
+
+    @property
+    def open(self) -> int:
+        """How many listen."""
+        return self._open.total()
 
     def close(self) -> None:
         """End all streams: a server that stops waits for its answers to end. In its event loop."""
@@ -40,23 +47,23 @@ class EventStreams:
         return self._closing.is_set()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """One of the places.
+    def place(self, group: str) -> Iterator[None]:
+        """One of the group's places.
 
         Raises:
             Problem: 429, all are taken.
         """
-        if self.open >= self._most:
+        if self._open[group] >= self._most:
             raise Problem(
                 429,
                 f"{self._most} clients listen already; ask for the job now and then instead.",
                 headers={"Retry-After": str(int(SECONDS_BETWEEN_SIGNS))},
             )
-        self.open += 1
+        self._open[group] += 1
         try:
             yield
         finally:
-            self.open -= 1
+            self._open[group] -= 1
 
     async def sleep(self, seconds: float) -> None:
         """Return after so long, or when the server closes."""
@@ -99,7 +106,8 @@ class Watch:
         known = _revision(last_event_id)
         if known == job.revision and job.state in FINAL:
             return Response(status_code=204)  # a browser then stops coming back
-        return _Stream(self.streams, self._events(known))
+        place = self.streams.place(self.principal.group)
+        return _Stream(place, self._events(known))
 
     async def _events(self, known: int) -> AsyncIterator[bytes]:
         yield f"retry: {RETRY_MS}\n\n".encode()
@@ -132,13 +140,13 @@ class Watch:
 class _Stream(StreamingResponse):
     """A response that takes one of the places for as long as it lasts, and notices who leaves."""
 
-    def __init__(self, streams: EventStreams, events: AsyncIterator[bytes]) -> None:
+    def __init__(self, place: AbstractContextManager[None], events: AsyncIterator[bytes]) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(events, media_type=MEDIA_TYPE, headers=headers)
-        self._streams = streams
+        self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._streams.place():
+        with self._place:
             await super().__call__(scope, receive, send)
 
 

@@ -107,7 +107,7 @@ def check(settings: Settings) -> None:
             "keep them apart"
         )
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold patients' data
         _try_writing(state / ".written")
     except OSError as error:
         raise UsageError(

@@ -131,6 +131,9 @@ def test_places_are_counted_and_who_leaves_frees_one(tmp_path: Path) -> None:
             full = served_lab.anna.get(path)
             assert "listen" in refused(full, 429)
             assert int(full.headers["retry-after"]) > 0
+            theirs = f"/v1/jobs/{served_lab.add_job(group='elsewhere')}/events"
+            with served_lab.stranger.stream("GET", theirs) as stream:
+                assert stream.status_code == 200, "another group has places of its own"
         deadline = time.monotonic() + 5
         while True:
             with served_lab.anna.stream("GET", path) as again:

@@ -186,6 +186,7 @@ class TestSessions:
         cookie = sign_in(browser, KeyStore(records).create("Anna", Scope.READ, "g")).split(";")[0]
         gone = browser.delete("/v1/session")
         assert gone.status_code == 204 and "Max-Age=0" in gone.headers["set-cookie"]
+        assert gone.headers["clear-site-data"] == '"cache"', "what the browser kept goes too"
         assert browser.get("/v1/session", headers={"Cookie": cookie}).status_code == 401
 
     def test_signing_in_again_ends_the_session_before(

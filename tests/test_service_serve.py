@@ -94,6 +94,7 @@ def test_a_server_says_where_it_is_and_stops_when_asked(tmp_path: Path) -> None:
     assert code == 0
     assert f"http://localhost:{running.client.base_url.port}" in out
     assert "Research use only" in out and str(tmp_path / "state") in out
+    assert (tmp_path / "state").stat().st_mode & 0o077 == 0, "nobody else looks at what it keeps"
     assert re.search(r"\dZ INFO extent.requests GET /v1/session 200 ", err)
     assert "go on when the server is started again" in err and "Traceback" not in err
 

@@ -68,7 +68,9 @@ async def end_session(_: Reader, request: Request, parts: Parts) -> Response:
     token = _token(request, parts)
     if token is not None:
         await asyncio.to_thread(parts.keys.sessions.end, token)
-    return _with_cookie(parts, "", 0)
+    response = _with_cookie(parts, "", 0)
+    response.headers["Clear-Site-Data"] = '"cache"'  # tiles that the browser kept
+    return response
 
 
 def _session(principal: Principal) -> Session:

@@ -75,7 +75,10 @@ def mounted(image: str) -> tuple[str, Path]:
 
 
 def inside(root: Path, *binds: str, uid: int = 10001) -> list[str]:
-    """What runs a command as the image's user on its files, which it cannot change."""
+    """What runs a command as the image's user on its files, which it cannot change.
+
+    Whoever runs this is that user inside: what is bound must be theirs.
+    """
     return [
         "bwrap", "--ro-bind", str(root), "/", "--proc", "/proc", "--dev", "/dev",
         "--tmpfs", "/tmp", *binds, "--unshare-user", "--uid", str(uid), "--gid", str(uid),

@@ -121,10 +121,6 @@ def test_a_slide_goes_through_the_image(root: Path, tmp_path: Path) -> None:
     slides.mkdir()
     state.mkdir()
     draw_case(slides, 0)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    os.chown(state, 10001, 10001)
     with running(root, state, slides, free_port()) as client:
         assert client.get("/v1/slides", headers={"Authorization": ""}).status_code == 401
         assert "<script" in client.get("/").text, "the viewer is in the image"

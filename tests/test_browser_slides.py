@@ -56,8 +56,29 @@ def test_a_slide_that_cannot_be_read_is_told_of(tmp_path: Path) -> None:
         open_slide(page, "breast.tiff")
         page.get_by_role("tab", name="Slides").click()
         page.get_by_role("button", name="broken.tiff").click()
-        expect(page.locator(".notice")).to_contain_text("broken.tiff cannot be read")
+        expect(page.locator(".notice")).to_contain_text("broken.tiff: The slide cannot be read")
         expect(page.locator("#slide-title")).to_have_text("breast.tiff")
+        expect(page.get_by_role("button", name="broken.tiff")).to_be_disabled()
+
+
+def test_the_slide_that_was_chosen_last_is_shown(client: httpx.Client) -> None:
+    with browsing(client.base_url) as page:
+        expect(page.locator(".slides li")).to_have_count(3)
+        page.evaluate(
+            """() => {
+              for (const name of ["breast", "lung", "breast", "lung"]) {
+                [...document.querySelectorAll(".slide")]
+                  .find(({ textContent }) => textContent.includes(name)).click();
+              }
+            }"""
+        )
+        expect(page.locator("#stage")).to_have_attribute(
+            "data-shows", "lung.tiff", timeout=20_000
+        )
+        page.wait_for_timeout(500)
+        expect(page.locator("#slide-title")).to_have_text("lung.tiff")
+        expect(page.locator("#stage")).to_have_attribute("data-shows", "lung.tiff")
+        expect(page.locator(".slide[aria-current]")).to_contain_text("lung.tiff")
 
 
 def test_names_are_text(client: httpx.Client) -> None:

@@ -32,19 +32,16 @@ export function ask(title, text, choices) {
   });
 }
 
-let signingIn = false;
-
-/** The form that exchanges a key for a cookie; the page begins anew once it has one. */
-export function signIn() {
-  if (signingIn) return;
-  signingIn = true;
+/** The form that exchanges a key for a cookie; resolves once there is one. */
+export function signIn(why) {
+  let entered;
   const key = el("input", { type: "password", autocomplete: "current-password", required: true });
   key.id = "key";
   const wrong = el("p", { className: "wrong", role: "alert" });
   const form = el(
     "form",
     { method: "dialog" },
-    el("p", {}, "This server needs a key. Whoever runs it makes one with “extent keys create”."),
+    el("p", {}, why),
     field("Key", key),
     wrong,
     el("div", { className: "row" }, el("button", { className: "main" }, "Sign in")),
@@ -54,16 +51,18 @@ export function signIn() {
     wrong.textContent = "";
     try {
       await request("POST", "/v1/session", { json: { key: key.value.trim() } });
-      location.reload();
+      entered();
+      shown.close();
     } catch (error) {
       wrong.textContent = error.message;
       key.select();
     }
   });
   const shown = dialog("Sign in", form);
+  shown.setAttribute("closedby", "none"); // without a key there is nothing behind it
   shown.addEventListener("cancel", (event) => event.preventDefault());
-  shown.addEventListener("close", () => {
-    signingIn = false;
+  return new Promise((resolve) => {
+    entered = resolve;
   });
 }
 

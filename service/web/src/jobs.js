@@ -27,22 +27,34 @@ export class JobList {
     this.none = el("p", { className: "hint" }, "No analysis of this slide yet.");
     this.heading = el("h2", {}, "Analyses of this slide");
     element.append(this.heading, this.none, this.list);
-    on("slide", guarded(() => this.load()));
     on("started", (job) => {
       this.#take(job);
       this.show(job);
     });
+    on("signed-in", guarded(() => this.#refresh(state.job?.id)));
     setInterval(() => this.#poll().catch(() => {}), POLL); // the next look may find the server
   }
 
+  /** Look what analyses the open slide has, and show one: `id`, or else the newest to be seen. */
+  async open(id) {
+    const { slide } = state;
+    await this.load();
+    if (state.slide !== slide || !slide) return;
+    const named = id && (this.jobs.get(id) ?? (await get(`/v1/jobs/${id}`)));
+    this.show(named || (this.#newest.find((job) => hasResult(job) || !isFinal(job)) ?? null));
+  }
+
   async load() {
-    this.jobs.clear();
-    if (state.slide) {
-      const page = await get(query("/v1/jobs", { slide: state.slide.id, limit: 50 }));
-      for (const job of page.items) this.jobs.set(job.id, job);
-    }
+    const { slide } = state;
+    const page = slide ? await get(query("/v1/jobs", { slide: slide.id, limit: 50 })) : { items: [] };
+    if (state.slide !== slide) return;
+    this.jobs = new Map(page.items.map((job) => [job.id, job]));
     emit("jobs", this.jobs.size);
     this.#render();
+  }
+
+  get #newest() {
+    return [...this.jobs.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
   }
 
   /** Show a job's map and result, and follow it until it ends. */
@@ -94,10 +106,9 @@ export class JobList {
   }
 
   #render() {
-    const newest = [...this.jobs.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
-    this.none.hidden = !state.slide || newest.length > 0;
+    this.none.hidden = !state.slide || this.jobs.size > 0;
     this.heading.hidden = !state.slide;
-    fill(this.list, newest.map((job) => this.#item(job)));
+    fill(this.list, this.#newest.map((job) => this.#item(job)));
   }
 
   #item(job) {

@@ -19,7 +19,7 @@ import { address, emit, on, remember, state } from "./state.js";
 import { beginTabs, choose } from "./tabs.js";
 
 async function main() {
-  if (!(await begin())) return;
+  await begin();
   const stage = new Stage(byId("stage"));
   const layers = {
     map: new MapLayer(stage),
@@ -42,22 +42,30 @@ async function main() {
   const outlines = new Outlines(byId("outlines"), stage, layers.expert);
   const slides = new SlideList(byId("slides"));
   beginKeys(stage);
+  on("signed-in", () => stage.refresh());
+  addEventListener("online", () => stage.refresh());
 
+  let latest = 0; // a slide that is chosen while another opens takes its place
   const open = async ({ slide: id, job }) => {
+    latest += 1;
+    const turn = latest;
     const slide = id ? await get(`/v1/slides/${id}`) : null;
-    if (slide && !slide.usable) throw new Error(`${slide.name} cannot be read: ${slide.reason}`);
-    if (!(await outlines.mayLeave())) return;
+    if (slide && !slide.usable) {
+      slides.tell(slide);
+      throw new Error(`${slide.name}: ${slide.reason}`);
+    }
+    if (turn !== latest || !(await outlines.mayLeave())) return;
     jobs.show(null);
     state.slide = slide;
     remember({ slide: id, job: "" });
-    document.title = state.slide ? `${state.slide.name} – Extent` : "Extent";
-    byId("slide-title").textContent = state.slide?.name ?? "";
+    document.title = slide ? `${slide.name} – Extent` : "Extent";
+    byId("slide-title").textContent = slide?.name ?? "";
     byId("stage").dataset.shows = "";
-    if (state.slide) await stage.open(state.slide);
-    else stage.close();
-    byId("stage").dataset.shows = state.slide?.name ?? "nothing";
-    emit("slide", state.slide);
-    if (job) jobs.show(await get(`/v1/jobs/${job}`));
+    emit("slide", slide);
+    const analyses = guarded(() => jobs.open(job))();
+    await Promise.all([slide ? stage.open(slide) : stage.close(), analyses]).finally(() => {
+      if (turn === latest) byId("stage").dataset.shows = stage.slide?.name ?? "nothing";
+    });
   };
   on("open", guarded(async (which) => {
     await open(which);

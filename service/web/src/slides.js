@@ -4,6 +4,7 @@ import { get, query, request } from "./api.js";
 import { ask } from "./dialogs.js";
 import { announce, button, el, fill, guarded, icon } from "./dom.js";
 import { bytes, pixels, plural } from "./format.js";
+import { Pictures } from "./pictures.js";
 import { emit, mayWrite, on, state } from "./state.js";
 import { uploader } from "./uploads.js";
 
@@ -14,6 +15,7 @@ export class SlideList {
   constructor(element) {
     this.next = null;
     this.asked = null;
+    this.pictures = new Pictures();
     this.search = el("input", {
       type: "search",
       id: "search",
@@ -29,8 +31,9 @@ export class SlideList {
     this.said = el("p", { className: "hint" });
     const upload = mayWrite() ? uploader((id) => this.#uploaded(id)) : null;
     element.append(this.search, ...(upload ? [upload] : []), this.list, this.said, this.more);
-    on("slide", () => this.#mark());
     this.load = guarded(this.load.bind(this));
+    on("slide", () => this.#mark());
+    on("signed-in", () => this.load());
   }
 
   /** The first page for what is searched, or the page that `cursor` begins, added. */
@@ -43,6 +46,7 @@ export class SlideList {
     const items = page.items.map((slide) => this.#item(slide));
     if (cursor) this.list.append(...items);
     else fill(this.list, items);
+    this.pictures.tidy();
     this.next = page.next;
     this.more.hidden = !page.next;
     const count = plural(this.list.children.length, "slide");
@@ -53,6 +57,12 @@ export class SlideList {
     } else this.said.textContent = page.next ? `${count} so far` : count;
     announce(this.said.textContent);
     this.#mark();
+  }
+
+  /** What is known of a slide has changed. */
+  tell(slide) {
+    this.list.querySelector(`[data-slide="${CSS.escape(slide.id)}"]`)?.replaceWith(this.#item(slide));
+    this.pictures.tidy();
   }
 
   async #uploaded(id) {
@@ -78,7 +88,9 @@ export class SlideList {
         disabled: !slide.usable,
         onclick: () => emit("open", { slide: slide.id }),
       },
-      picture(slide),
+      slide.usable
+        ? this.pictures.picture(`/v1/slides/${slide.id}/thumbnail?side=128`)
+        : el("span", { className: "thumb empty" }),
       el(
         "span",
         { className: "slide-words" },
@@ -113,16 +125,4 @@ export class SlideList {
       if (current) item.firstChild.setAttribute("aria-current", "true");
     }
   }
-}
-
-function picture({ id, usable }) {
-  if (!usable) return el("span", { className: "thumb" });
-  return el("img", {
-    className: "thumb",
-    alt: "",
-    loading: "lazy",
-    decoding: "async",
-    src: `/v1/slides/${id}/thumbnail?side=128`,
-    onerror: ({ target }) => target.replaceWith(el("span", { className: "thumb" })),
-  });
 }

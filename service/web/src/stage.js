@@ -15,6 +15,8 @@ export class Stage {
     const host = el("div", { className: "osd" });
     element.append(host);
     this.slide = null;
+    /** Settles when the slide that was asked for last is there, or is known not to come. */
+    this.opened = Promise.resolve();
     document.head.append(standIn);
     this.viewer = OpenSeadragon({
       element: host,
@@ -35,6 +37,8 @@ export class Stage {
       visibilityRatio: 0.3,
       imageLoaderLimit: 6,
       maxImageCacheCount: 400,
+      tileRetryMax: 5, // a busy server answers 503
+      tileRetryDelay: 1500,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
       gestureSettingsTouch: { dblClickToZoom: true },
     });
@@ -48,20 +52,43 @@ export class Stage {
   /** Show a slide, {id, size_level0, bounds_level0, mpp}; resolves when its first view is there. */
   async open(slide) {
     this.slide = null;
+    this.wanted = slide;
+    const opened = this.opened.then(() => this.#open(slide));
+    this.opened = opened.catch(() => {});
+    await opened;
+  }
+
+  async #open(slide) {
+    if (slide !== this.wanted) return; // another was chosen meanwhile
     await new Promise((resolve, reject) => {
-      this.viewer.addOnceHandler("open", resolve);
-      this.viewer.addOnceHandler("open-failed", () => {
-        reject(new Error("This slide cannot be shown: the server did not give its tiles."));
-      });
-      this.viewer.open(`/v1/slides/${slide.id}.dzi`);
+      const { viewer } = this;
+      const heard = (settle) => () => {
+        viewer.removeHandler("open", done);
+        viewer.removeHandler("open-failed", failed);
+        settle();
+      };
+      const done = heard(resolve);
+      const failed = heard(() =>
+        reject(new Error("This slide cannot be shown: the server did not give its tiles.")),
+      );
+      viewer.addHandler("open", done);
+      viewer.addHandler("open-failed", failed);
+      viewer.open(`/v1/slides/${slide.id}.dzi`);
     });
+    if (slide !== this.wanted) return;
     this.slide = slide;
     this.flyTo(this.#whole, { margin: 0.02, at: "once" });
   }
 
+  /** Ask again for tiles that did not come. */
+  refresh() {
+    this.viewer.world.getItemAt(0)?.reset();
+  }
+
   close() {
     this.slide = null;
-    this.viewer.close();
+    this.wanted = null;
+    this.opened = this.opened.then(() => this.viewer.close());
   }
 
   /** Screen pixels (CSS) = level-0 pixels × scale + [x, y]; null while no slide is open. */
@@ -97,6 +124,7 @@ export class Stage {
 
   /** Bring a level-0 box into view, with a margin around it in shares of its longer side. */
   flyTo([x, y, width, height], { margin = 0.25, at = "soon" } = {}) {
+    if (!this.slide) return;
     const unit = this.slide.size_level0[0];
     const around = Math.max(width, height, 64) * margin;
     const box = [x - around, y - around, width + 2 * around, height + 2 * around];

@@ -25,6 +25,9 @@ export function on(name, listener) {
 
 export const mayWrite = () => state.session !== null && state.session.scope !== "read";
 
+/** Whether two answers to who asks are of one and the same. */
+export const isSame = (one, other) => one.name === other.name && one.group === other.group && one.scope === other.scope;
+
 /** What the address says is open: {slide, job, tab}. */
 export function address() {
   return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
@@ -32,9 +35,8 @@ export function address() {
 
 /** Keep what is open in the address, so that a reload finds it again. */
 export function remember(changes) {
-  const kept = new URLSearchParams({ ...address(), ...changes });
-  for (const [name, value] of [...kept]) if (!value) kept.delete(name);
-  history.replaceState(null, "", `#${kept}`);
+  const kept = Object.entries({ ...address(), ...changes }).filter(([, value]) => value);
+  history.replaceState(null, "", `#${new URLSearchParams(kept)}`);
 }
 
 export function show(layer, shown) {

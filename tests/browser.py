@@ -39,11 +39,15 @@ def _chromium() -> str:
 
 @contextmanager
 def browsing(
-    base_url: object, *, size: tuple[int, int] = LAPTOP, expected: tuple[str, ...] = ()
+    base_url: object,
+    *,
+    size: tuple[int, int] = LAPTOP,
+    touch: bool = False,
+    expected: tuple[str, ...] = (),
 ) -> Iterator[Page]:
     """The viewer in a window. At the end no error may have been logged, nor a breach of the policy.
 
-    `expected`: texts of console errors that the test provokes.
+    `touch`: fingers can be used. `expected`: texts of console errors that the test provokes.
     """
     faults: list[str] = []
 
@@ -55,7 +59,9 @@ def browsing(
         browser = playwright.chromium.launch(executable_path=_chromium(), args=list(ARGUMENTS))
         try:
             page = browser.new_page(
-                base_url=str(base_url), viewport={"width": size[0], "height": size[1]}
+                base_url=str(base_url),
+                viewport={"width": size[0], "height": size[1]},
+                has_touch=touch,
             )
             page.set_default_timeout(20_000)
             page.on("console", heard)

@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from service.settings import Settings
-from tests.browser import browsing, coloured, open_slide
+from tests.browser import UPRIGHT, browsing, coloured, open_slide
+from tests.lab import lab
 from tests.outlined import slide_ids, write_measured_slide
 from tests.served import served
 
@@ -82,6 +83,22 @@ def test_drawn_saved_reloaded_found_again(client: httpx.Client) -> None:
     assert version["areas_mm2"]["tumour"] == pytest.approx(mm2, rel=0.01)
 
 
+def test_fingers_draw_and_one_step_back_undoes_it(client: httpx.Client) -> None:
+    with browsing(client.base_url, size=UPRIGHT, touch=True) as page:
+        begin(page)
+        page.locator("#editor .toggle").tap()
+        for corner in ((250, 200), (450, 200), (450, 380), (250, 380), (252, 203)):
+            page.wait_for_timeout(BETWEEN_CLICKS)
+            page.touchscreen.tap(*corner)
+        expect(page.locator("#editor .toggle")).to_have_attribute("aria-pressed", "false")
+        drawn = page.locator("#edited-areas").inner_text()
+        assert drawn.startswith("tumour ")
+        page.get_by_role("button", name="Undo").tap()
+        expect(page.locator("#edited-areas")).to_have_text("Nothing is outlined yet.")
+        page.get_by_role("button", name="Redo").tap()
+        expect(page.locator("#edited-areas")).to_have_text(drawn)
+
+
 def test_holes_stay_and_corners_move(client: httpx.Client) -> None:
     square = [[400, 300], [1200, 300], [1200, 900], [400, 900], [400, 300]]
     hole = [[700, 500], [900, 500], [900, 700], [700, 700], [700, 500]]
@@ -151,6 +168,32 @@ def test_unsaved_outlines_are_asked_about(client: httpx.Client) -> None:
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         page.get_by_role("tab", name="Outlines").click()
         expect(page.locator("#edited-areas")).to_contain_text("tumour")
+
+
+def test_a_session_that_ends_loses_no_outline(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_measured_slide(tmp_path / "data" / "breast.tiff", 1600, 1200)
+    with (
+        lab(Settings(tmp_path / "data", tmp_path / "state")) as place,
+        browsing(place.anna.base_url, expected=("401",)) as page,
+    ):
+        key = place.anna.headers["Authorization"].removeprefix("Bearer ")
+        sign_in(page, key)
+        begin(page)
+        draw(page, (-100, -100), (100, -100), (100, 100))
+        page.context.clear_cookies()
+        page.locator("#save").click()
+        sign_in(page, key)
+        expect(page.locator("#edited-areas")).to_contain_text("tumour")
+        page.locator("#save").click()
+        expect(page.locator(".versions li")).to_have_count(1)
+
+
+def sign_in(page: Page, key: str) -> None:
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Key").fill(key)
+    dialog.get_by_role("button", name="Sign in").click()
+    expect(dialog).to_have_count(0)
 
 
 def put(client: httpx.Client, geometry: dict[str, object], label: str) -> None:

@@ -43,12 +43,18 @@ const labelBody = (annotation, value) => ({
   value,
 });
 
-const saidLabel = ({ bodies }) => bodies.find(({ purpose }) => purpose === "tagging")?.value;
-
 function geometryOf({ type, geometry }) {
   if (type === "POLYGON") return { type: "Polygon", coordinates: [closed(geometry.points)] };
   const coordinates = geometry.polygons.map(({ rings }) => rings.map(({ points }) => closed(points)));
   return { type: "MultiPolygon", coordinates };
+}
+
+/**
+ * Fingers tap without moving there first, but Annotorious sets a corner where the pointer moved to
+ * last: it is told of a move to the place of each tap.
+ */
+function moveThere(event) {
+  if (event.pointerType === "touch") event.target.dispatchEvent(new PointerEvent("pointermove", event));
 }
 
 export class Annotator {
@@ -58,6 +64,8 @@ export class Annotator {
    * null)`: a shape was chosen, or none.
    */
   constructor(viewer, features, { colour, newLabel, drawn, changed, chosen }) {
+    this.born = new Map(); // id -> label of each shape drawn here; to draw one is one thing to undo
+    this.newLabel = newLabel;
     this.kept = new Map(features.map((feature, place) => [`outline-${place}`, feature]));
     this.tool = createOSDAnnotator(viewer, {
       drawingEnabled: false,
@@ -65,22 +73,30 @@ export class Annotator {
       polygonSimplificationTolerance: 1,
       style: (annotation, { selected } = {}) => {
         if (selected) return undefined; // would be an inline style; the style sheet has this one
-        const own = colour(saidLabel(annotation) ?? newLabel());
+        const own = colour(this.#label(annotation));
         return { fill: own, fillOpacity: 0.18, stroke: own, strokeWidth: 2 };
       },
     });
+    this.element = viewer.element;
     viewer.forceRedraw(); // only then does it learn where the slide lies
     this.tool.setDrawingTool("polygon");
     this.tool.setAnnotations([...this.kept].map(([id, feature]) => annotationOf(feature, id)));
     this.tool.on("createAnnotation", (made) => {
-      this.relabel(made.id, newLabel());
+      this.born.set(made.id, newLabel());
       drawn();
     });
     this.tool.state.store.observe(changed); // its event updateAnnotation comes late
-    this.tool.on("selectionChanged", ([first]) => chosen(first ? (saidLabel(first) ?? newLabel()) : null));
+    this.tool.on("selectionChanged", ([first]) => chosen(first ? this.#label(first) : null));
+  }
+
+  #label({ id, bodies }) {
+    const said = bodies.find(({ purpose }) => purpose === "tagging")?.value;
+    return said ?? this.born.get(id) ?? this.newLabel();
   }
 
   draw(now) {
+    if (now) this.element.addEventListener("pointerup", moveThere, true);
+    else this.element.removeEventListener("pointerup", moveThere, true);
     if (now) this.tool.cancelSelected();
     else this.tool.cancelDrawing();
     this.tool.setDrawingEnabled(now);
@@ -88,7 +104,7 @@ export class Annotator {
 
   relabel(id, label) {
     const annotation = this.tool.getAnnotationById(id);
-    if (!annotation || saidLabel(annotation) === label) return;
+    if (!annotation || this.#label(annotation) === label) return;
     this.tool.state.store.updateAnnotation({
       ...annotation,
       bodies: [...annotation.bodies.filter(({ purpose }) => purpose !== "tagging"), labelBody(id, label)],
@@ -116,7 +132,7 @@ export class Annotator {
     const { store } = this.tool.state;
     return store.all().map((annotation) => {
       const before = this.kept.get(annotation.id);
-      const label = saidLabel(annotation);
+      const label = this.#label(annotation);
       const same = before && labelOf(before) === label;
       const properties = same ? before.properties : { objectType: "annotation", classification: { name: label } };
       return { ...before, type: "Feature", geometry: geometryOf(annotation.target.selector), properties };

@@ -31,7 +31,8 @@ export class Editor {
       el(
         "p",
         { className: "hint" },
-        "Draw: click from corner to corner, double-click to close. Click an outline to move its corners.",
+        "Draw: click or tap from corner to corner, and double-click, or the first corner again, to " +
+          "close. Without Draw, choose an outline to move its corners.",
       ),
       field("Label", this.label),
       this.known,

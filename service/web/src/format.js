@@ -6,6 +6,7 @@ const whole = number(0);
 
 export function area(mm2) {
   if (mm2 === null || mm2 === undefined) return "–";
+  if (mm2 > 0 && mm2 < 0.0005) return `${number(mm2 < 1e-5 ? 1 : 0).format(mm2 * 1e6)} µm²`;
   const digits = mm2 >= 100 ? 1 : mm2 >= 1 ? 2 : 3;
   return `${number(digits, digits).format(mm2)} mm²`;
 }

@@ -24,9 +24,9 @@ const collection = (features) =>
 
 export class Outlines {
   constructor(element, stage, layer) {
-    Object.assign(this, { element, stage, layer, features: [], etag: null, version: null, versions: [] });
+    Object.assign(this, { stage, layer, slide: null, features: [], versions: [], version: null, etag: null });
     this.editor = new Editor(stage, {
-      save: guarded((features) => this.#save(JSON.stringify({ type: "FeatureCollection", origin_level0: [0, 0], features }))),
+      save: guarded((features) => this.#save(collection(features))),
       leave: guarded(() => this.#leave()),
     });
     this.box = el("div");
@@ -56,17 +56,22 @@ export class Outlines {
 
   /** Load a version, the newest unless said. */
   async load(version = null) {
+    const { slide } = state;
     this.editor.close();
-    Object.assign(this, { features: [], version, versions: [] });
-    if (state.slide) {
-      const [response, versions] = await Promise.all([
-        request("GET", query(this.#path, { version, format: "geojson" }), { cache: "no-cache" }),
-        get(`${this.#path}/versions`),
-      ]);
-      this.features = (await response.json()).features ?? [];
-      this.versions = versions.sort((a, b) => b.version - a.version);
-      if (version === null) this.etag = response.headers.get("ETag");
-    }
+    if (slide !== this.slide) this.#take({ slide, features: [], versions: [], etag: null });
+    if (!slide) return;
+    const [response, versions] = await Promise.all([
+      request("GET", query(this.#path, { version, format: "geojson" }), { cache: "no-cache" }),
+      get(`${this.#path}/versions`),
+    ]);
+    const features = (await response.json()).features ?? [];
+    if (slide !== state.slide) return;
+    this.#take({ features, version, versions: versions.sort((a, b) => b.version - a.version), loaded: true });
+    if (version === null) this.etag = response.headers.get("ETag");
+  }
+
+  #take(what) {
+    Object.assign(this, { loaded: false, version: null }, what);
     this.layer.features = this.features;
     this.#layers();
     this.#render();
@@ -78,6 +83,7 @@ export class Outlines {
   }
 
   async #edit() {
+    await this.stage.opened;
     await this.editor.begin(this.features);
     this.#layers();
     this.#render();
@@ -111,10 +117,21 @@ export class Outlines {
     await this.load();
     this.box.querySelector("#edit")?.focus();
     const areas = Object.entries(saved.areas_mm2 ?? {}).map(([label, mm2]) => `${label} ${area(mm2)}`);
-    notice(`Saved as version ${saved.version}. ${areas.join(", ")}`, { good: true });
+    const holds = saved.count ? areas.join(", ") : "It holds no outline.";
+    notice(`Saved as version ${saved.version}. ${holds}`, { good: true });
     for (const warning of saved.warnings ?? []) notice(warning);
   }
 
+  async #import(file) {
+    this.box.inert = true;
+    this.imports.textContent = "Importing…";
+    try {
+      await this.#save(file, ANYTHING);
+    } finally {
+      this.box.inert = false;
+      this.#render();
+    }
+  }
 
   #render() {
     if (!state.slide) {
@@ -122,13 +139,18 @@ export class Outlines {
       return;
     }
     this.box.hidden = this.editor.open;
+    if (!this.loaded) {
+      fill(this.box, el("p", { className: "facts" }, "Loading the outlines…"));
+      return;
+    }
     fill(this.box, this.shown, this.#labels(), this.#actions(), this.#versionList(), this.#exports());
   }
 
   #labels() {
     if (!this.features.length) return el("p", { className: "hint" }, "Nobody has outlined this slide yet.");
     const colours = new Map(this.features.map((feature) => [labelOf(feature), colourOf(feature)]));
-    const rows = Object.entries(areasByLabel(this.features, state.slide.mpp)).map(([label, mm2]) => {
+    const saved = this.versions.find(({ version }) => version === this.#shown)?.areas_mm2;
+    const rows = Object.entries(saved ?? areasByLabel(this.features, state.slide.mpp)).map(([label, mm2]) => {
       const swatch = el("span", { className: "swatch" });
       swatch.style.background = colours.get(label);
       return el("li", {}, swatch, el("span", {}, label), el("span", { className: "value" }, area(mm2)));
@@ -140,18 +162,22 @@ export class Outlines {
     if (!mayWrite()) return el("p", { className: "hint" }, "Your key may look at outlines, not change them.");
     const words = this.features.length ? "Correct outlines" : "Draw outlines";
     const picker = el("input", { type: "file", id: "import", className: "spoken" });
-    picker.addEventListener("change", guarded(() => picker.files[0] && this.#save(picker.files[0], ANYTHING)));
+    picker.addEventListener("change", guarded(() => picker.files[0] && this.#import(picker.files[0])));
+    this.imports = el("label", { htmlFor: "import", className: "button" }, "Import a file…");
     return el(
       "div",
       { className: "row" },
       button(words, guarded(() => this.#edit()), { className: "main", id: "edit", "data-key": "edit" }),
       picker,
-      el("label", { htmlFor: "import", className: "button" }, "Import a file…"),
+      this.imports,
     );
   }
 
+  get #shown() {
+    return this.version ?? this.versions[0]?.version;
+  }
+
   #versionList() {
-    const shown = this.version ?? this.versions[0]?.version;
     const items = this.versions.map(({ version, author, created_at, count }) =>
       el(
         "li",
@@ -162,7 +188,7 @@ export class Outlines {
             type: "button",
             className: "version",
             "data-key": `version-${version}`,
-            "aria-pressed": String(version === shown),
+            "aria-pressed": String(version === this.#shown),
             onclick: guarded(() => this.load(version === this.versions[0].version ? null : version)),
           },
           el("span", {}, `Version ${version}`),

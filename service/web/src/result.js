@@ -30,6 +30,7 @@ export class Result {
     this.areas = null;
     this.area = el("output", { className: "figure", id: "area" }, "–");
     this.beside = el("p", { className: "hint" });
+    this.progress = el("progress", { max: 1, "aria-label": "Progress of the shown analysis" });
     this.threshold = slider("threshold", 0.5, 0.99);
     this.opacity = slider("opacity", 0.6, 1);
     this.said = el("output", { className: "value" });
@@ -41,6 +42,7 @@ export class Result {
       { className: "card", id: "result", "aria-label": "Result", hidden: true },
       el("p", { className: "label" }, "Tumour area ", this.said),
       this.area,
+      this.progress,
       this.beside,
       field("Threshold", this.threshold),
       this.note,
@@ -161,6 +163,9 @@ export class Result {
   #figures() {
     const { job, threshold } = state;
     if (!job) return;
+    this.progress.hidden = isFinal(job);
+    if (job.total > 0) this.progress.value = job.share;
+    else this.progress.removeAttribute("value");
     const mm2 = this.areas && areaAbove(this.areas, threshold);
     this.area.textContent = area(mm2);
     this.said.textContent = `above ${fixed(threshold, 2)}`;

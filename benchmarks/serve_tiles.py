@@ -81,8 +81,8 @@ class Load:
 
 
 @contextmanager
-def server(slide: Path, folder: Path) -> Iterator[str]:
-    """`extent serve` on a folder of this slide; its address."""
+def server(slide: Path, folder: Path, *options: str) -> Iterator[str]:
+    """`extent serve` with these options on a folder of this slide; its address."""
     data = folder / "data"
     data.mkdir()
     (data / slide.name).hardlink_to(slide)
@@ -90,7 +90,7 @@ def server(slide: Path, folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "service.cli", "serve", "--data", str(data)]
-    command += ["--state", str(folder / "state"), "--port", str(port)]
+    command += ["--state", str(folder / "state"), "--port", str(port), *options]
     process = subprocess.Popen(
         command,
         start_new_session=True,

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
 from annotations.errors import RecordsError
-from service.event_stream import EventStreams, Watch
+from service.event_stream import SECONDS_BETWEEN_SIGNS, EventStreams, Watch
 from service.http.keys import KeyStore
 from service.http.principals import LOCAL, Principal, Scope
 from service.jobs.hub import Hub
@@ -28,6 +28,8 @@ from service.records.database import Records
 from service.records.tables import Job
 from service.settings import Limits, Settings
 from tests.lab import Lab, lab, refused
+
+SOON = SECONDS_BETWEEN_SIGNS / 2  # whoever is not told at once hears with the next sign of life
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def test_a_cancelled_jobs_stream_tells_and_ends(served_lab: Lab) -> None:
         cancelled = served_lab.anna.delete(f"/v1/jobs/{job}").json()
         began = time.monotonic()
         rest = list(seen)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < SOON
     assert [event.job for event in rest] == [cancelled]
     assert rest[0].id == cancelled["revision"] > first.id
 
@@ -154,11 +156,11 @@ def test_many_listen_at_once_without_a_thread_each(served_lab: Lab) -> None:
             for _ in range(listeners)
         ]
         assert {next(stream).job["state"] for stream in streams} == {"queued"}
-        assert threading.active_count() - before < 30  # a pool's, whatever the listeners
+        assert threading.active_count() - before < listeners / 2
         began = time.monotonic()
         served_lab.anna.delete(f"/v1/jobs/{job}")
         ends = [[event.job["state"] for event in stream] for stream in streams]
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON
     assert ends == [["cancelled"]] * listeners
 
 
@@ -175,8 +177,8 @@ def test_a_server_that_stops_sends_listeners_home(tmp_path: Path) -> None:
             next(seen)
             rest = pool.submit(list, seen)
             began = time.monotonic()
-        assert rest.result(timeout=5) == []
-        assert time.monotonic() - began < 5
+        assert rest.result(timeout=SOON) == []
+        assert time.monotonic() - began < SOON
 
 
 @pytest.fixture

@@ -113,14 +113,15 @@ class TestKeys:
         assert browser.get("/v1/session").json()["via"] == "cookie"
         assert browser.get("/v1/session", headers=bearer).json()["via"] == "key"
         elsewhere.revoke(id_of(key))
-        revoked = time.monotonic()
+        revoked = asked = time.monotonic()
         statuses = {200}
-        while 200 in statuses and time.monotonic() - revoked < 5:
+        while 200 in statuses:
+            assert asked - revoked < LONGEST_AFTER_REVOKING
+            asked = time.monotonic()
             statuses = {
                 browser.get("/v1/session", headers=headers).status_code for headers in (bearer, {})
             }
         assert statuses == {401}
-        assert time.monotonic() - revoked < LONGEST_AFTER_REVOKING
 
 
 class TestSessions:

@@ -324,6 +324,14 @@ class TestRates:
             assert wrong[0] == 401 and wrong[-1] == 429
             assert client.get("/v1/session").status_code == 200
 
+    def test_submissions_have_a_bucket_of_their_own(self, settings: Settings) -> None:
+        slow = replace(settings, limits=Limits(submissions_per_minute=60))
+        with with_key(slow) as client:
+            paths = ["/v1/jobs", "/v1/trainings"] * 7
+            statuses = [client.post(path, json={}).status_code for path in paths]
+            assert statuses[0] == 422 and statuses[-2:] == [429, 429]
+            assert client.get("/v1/jobs").status_code == 200
+
     def test_buckets_fill_again_and_are_bounded(self) -> None:
         now = [0.0]
         rate = Rate(60, most=2, clock=lambda: now[0])

@@ -473,6 +473,17 @@ def test_limits_of_a_group(tmp_path: Path) -> None:
         assert "unfinished" in answer.json()["detail"]
 
 
+def test_a_slide_of_too_many_pixels_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    limits = Limits(slide_pixels=64 * 48 - 1)
+    settings = Settings(tmp_path / "data", tmp_path / "state", cluster=NOBODY, limits=limits)
+    with served(settings) as client:
+        desk = Desk(settings, client, _noise(64, 48))
+        answer = desk.send(desk.begin(), 0, desk.slide)
+        assert answer.status_code == 422
+        assert "64 x 48 pixels" in answer.json()["detail"]
+
+
 def test_the_audit_knows_of_both_ends(desk: Desk) -> None:
     desk.send(desk.begin(), 0, desk.slide)
     desk.send(desk.begin("a.png", 4), 0, b"oops")

@@ -112,6 +112,26 @@ def test_variables_stand_for_options_and_options_win(tmp_path: Path) -> None:
     assert HEADLESS in err
 
 
+def test_options_are_the_limits(tmp_path: Path) -> None:
+    options = ("--upload-gb", 0.5, "--free-gb", 1e6, "--requests-per-minute", 120)
+    with serving(tmp_path, *options) as running:
+        client = running.client
+        said = client.options("/v1/uploads")
+        assert said.headers["tus-max-size"] == "500000000"
+        assert client.get("/v2/health/ready").json()["parts"]["disk"]["detail"] == "nearly full"
+        upload = {
+            "Tus-Resumable": "1.0.0",
+            "Upload-Length": "9",
+            "Upload-Metadata": "filename YS5wbmc=",
+        }
+        full = client.post("/v1/uploads", headers=upload)
+        assert full.status_code == 503 and int(full.headers["retry-after"]) > 0
+        assert 429 in [client.get("/v1/session").status_code for _ in range(30)]
+    with serving(tmp_path, "--quota-gb", 0.001) as running:
+        answer = running.client.post("/v1/uploads", headers=upload | {"Upload-Length": "1000001"})
+        assert answer.status_code == 403
+
+
 def test_beyond_loopback_it_says_how_to_make_a_key_that_then_works(tmp_path: Path) -> None:
     state = ("--state", tmp_path / "state")
     with serving(tmp_path, "--host", "0.0.0.0") as running:

@@ -29,6 +29,7 @@ KILLS, UNDER_WAY = 200, 5
 SEED = 11
 AIMS = ("server", "server", "scheduler", "worker", "worker", "a worker's child")
 SHARE_WHILE_WORKING = 0.3  # of the kills: those that come when a slide is being worked on
+MOST_SECONDS_BETWEEN = 6.0
 SECONDS_PER_JOB = 900
 SLIDES = 3
 FILES = ("probability.tiff", "extent.geojson", "overlay.png")
@@ -267,7 +268,7 @@ def test_two_hundred_kills_lose_and_change_nothing(tmp_path: Path, random_model:
     phases: Counter[str] = Counter()
     with fleet(tmp_path) as service, Client(service.ports[0]) as client:
         batch = Batch(client)
-        longest_wait = batch.undisturbed() / 2
+        longest_wait = min(batch.undisturbed() / 2, MOST_SECONDS_BETWEEN)
         while killed.total() < KILLS:
             batch.go_on()
             phase = ""

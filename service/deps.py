@@ -1,9 +1,10 @@
-"""What routes ask for: the server's parts, and who is asking."""
+"""What routes ask for: the server's parts, who is asking, and what many requests may say."""
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Query, Request
 
+from .http.cursors import MOST_CHARACTERS
 from .http.principals import Principal, Scope
 from .http.problems import Problem
 from .services import Services
@@ -15,7 +16,7 @@ def _services(request: Request) -> Services:
 
 
 class Needs:
-    """A route's rule: who may use it. Every route has one, or is named open in `app.py`."""
+    """A route's rule: who may use it. Every route has one, or is named in `http/openings.py`."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -41,3 +42,21 @@ Parts = Annotated[Services, Depends(_services)]
 Reader = Annotated[Principal, Depends(Needs(Scope.READ))]
 Writer = Annotated[Principal, Depends(Needs(Scope.WRITE))]
 Admin = Annotated[Principal, Depends(Needs(Scope.ADMIN))]
+
+Known = Annotated[
+    str | None, Header(alias="If-None-Match", description="What is known already: its ETag.")
+]
+LastEventId = Annotated[
+    str | None, Header(description="What is known already: the id of an event.")
+]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        description="The same key with the same request gives the same job.",
+        examples=["batch-7/slide-1"],
+    ),
+]
+Cursor = Annotated[
+    str | None, Query(max_length=MOST_CHARACTERS, description="`next` of the page before.")
+]
+PageSize = Annotated[int, Query(ge=1, le=200)]

@@ -11,7 +11,8 @@ import pytest
 import typer.main
 
 from model.config import TrainConfig
-from service.cli import app
+from service.app import create_app
+from service.cli import app as commands_of_extent
 from service.settings import Settings
 from tests.served import served
 from tiling.synthetic import SlideRecipe
@@ -62,7 +63,7 @@ def test_the_example_of_a_program_runs_against_a_server(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_commands_and_their_options_exist(page: Path) -> None:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(commands_of_extent).commands  # type: ignore[attr-defined]
     for block in re.findall(r"```\n(.*?)```", page.read_text(), re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             words = line.split(" #")[0].split()
@@ -73,6 +74,17 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             known = {o for p in command.params for o in p.opts}
             for word in words[2:]:
                 assert not word.startswith("--") or word in known, f"{page.name}: {line}"
+
+
+def test_addresses_are_the_server_s(tmp_path: Path) -> None:
+    app = create_app(Settings(tmp_path / "slides", tmp_path / "state"))
+    routes = [re.sub(r"\{[^}]+\}", "[^/]+", getattr(route, "path", "")) for route in app.routes]
+    for page in PAGES:
+        for method, address in re.findall(
+            r"`(?:([A-Z]+) )?(/(?:v\d|metrics)[^\s`?]*)", page.read_text()
+        ):
+            known = [route for route in routes if re.fullmatch(route, address)]
+            assert known or address == "/v1", f"{page.name}: {method} {address}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

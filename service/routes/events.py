@@ -1,10 +1,8 @@
 """A job's progress as server-sent events."""
 
-from typing import Annotated
+from fastapi import APIRouter, Response
 
-from fastapi import APIRouter, Header, Response
-
-from ..deps import Parts, Reader
+from ..deps import LastEventId, Parts, Reader
 from ..event_stream import MEDIA_TYPE, Watch
 from ..schemas import EVENT, Id, problems
 from .job_schemas import JobAnswer
@@ -31,9 +29,7 @@ async def watch_job(
     job_id: Id,
     parts: Parts,
     principal: Reader,
-    last_event_id: Annotated[
-        str | None, Header(description="What is known already: the id of an event.")
-    ] = None,
+    last_event_id: LastEventId = None,
 ) -> Response:
     """Each event `job` has the job as its data and its revision as its id.
 

@@ -1,11 +1,11 @@
 """Jobs: a slide and a model in, a map out, later."""
 
 import asyncio
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Response
 
-from ..deps import Parts, Reader, Writer
+from ..deps import Cursor, IdempotencyKey, PageSize, Parts, Reader, Writer
 from ..http.principals import Principal
 from ..http.problems import Problem
 from ..jobs.submission import Submission
@@ -32,13 +32,7 @@ async def submit_job(
     parts: Parts,
     principal: Writer,
     response: Response,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            description="The same key with the same request gives the same job.",
-            examples=["batch-7/slide-1"],
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobAnswer:
     """Accept a job. It begins when a worker is free; `Location` says where to look for it."""
     found = await asyncio.to_thread(parts.catalog.get, principal, body.slide)
@@ -60,8 +54,8 @@ def list_jobs(
     principal: Reader,
     state: State | None = None,
     slide: Id | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=4096)] = None,
+    limit: PageSize = 50,
+    cursor: Cursor = None,
 ) -> JobsAnswer:
     """The jobs of your group, newest first."""
     jobs, following = parts.jobs.page(

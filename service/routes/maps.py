@@ -3,14 +3,14 @@
 import asyncio
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import Field
 
 from tiling.deepzoom import TILE, DeepZoom
 from tiling.images import png_bytes
 from tiling.map_zoom import map_tile
 
-from ..deps import Parts, Reader
+from ..deps import Known, Parts, Reader
 from ..http.preconditions import etag, names
 from ..http.problems import Problem
 from ..records.tables import Job
@@ -23,7 +23,6 @@ PICTURE = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
 UNCHANGED = {"description": "The map has not changed since the revision in `If-None-Match`."}
 
 router = APIRouter(tags=["maps"])
-Known = Annotated[str | None, Header(alias="If-None-Match")]
 Pair = Annotated[tuple[float, float], Field(examples=[[0, 0]])]
 Number = Annotated[int, Path(ge=0, lt=1 << 24)]
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from annotations import WritableFormat
 
-from ..deps import Parts, Reader, Writer
+from ..deps import Known, Parts, Reader, Writer
 from ..http.preconditions import etag, names
 from ..outlines.task import Origin
 from ..records.tables import OutlineVersion
@@ -102,7 +102,7 @@ async def get_outlines(
             "from where QuPath crops slides that have bounds. `asap`, `imagescope`: their XML."
         ),
     ] = "geojson",
-    if_none_match: Annotated[str | None, Header()] = None,
+    known: Known = None,
     accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> Response:
     """The last version, or a certain one, in a chosen format, for download."""
@@ -115,7 +115,7 @@ async def get_outlines(
         "Content-Disposition": "attachment; "
         f'filename="outlines-{slide_id}-{saved.version}.{ENDINGS[format]}"',
     }
-    if names(if_none_match, saved.version):
+    if names(known, saved.version):
         return Response(status_code=304, headers=headers)
     if format != "geojson":
         plane = await parts.outlines.plane(slide)

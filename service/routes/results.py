@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import HTMLResponse
 
-from ..deps import Parts, Reader
+from ..deps import Known, Parts, Reader
 from ..http.preconditions import etag, names
 from ..http.principals import Principal
 from ..http.problems import Problem
@@ -25,7 +25,6 @@ KEEPING = "private, no-cache"  # kept, but asked for again: results can be delet
 REFUSALS = problems(404, 409, 410, 422)
 
 router = APIRouter(tags=["results"])
-Known = Annotated[str | None, Header(alias="If-None-Match")]
 
 
 def _told(media_type: str, schema: dict[str, Any], description: str) -> dict[int | str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from ..deps import Parts, Reader, Writer
+from ..deps import Cursor, PageSize, Parts, Reader, Writer
 from ..records.tables import SlideRecord
 from ..schemas import Answer, Id, Time, problems, time_of
 
@@ -118,10 +118,8 @@ def list_slides(
             examples=["biopsy"],
         ),
     ] = "",
-    cursor: Annotated[
-        str | None, Query(max_length=4096, description="`next` of the page before.")
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Cursor = None,
+    limit: PageSize = 50,
 ) -> SlidePage:
     """All slides on the server's disk, and your group's uploads, by name."""
     slides, following = parts.catalog.page(principal, q, cursor, limit)

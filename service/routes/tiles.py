@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from ..deps import Parts, Reader
+from ..deps import Known, Parts, Reader
 from ..http.preconditions import etag, names
 from ..schemas import Id, problems
 from ..slides.picture_cache import Picture
@@ -53,9 +53,10 @@ async def slide_tile(
     request: Request,
     parts: Parts,
     reader: Reader,
+    known: Known = None,
 ) -> Response:
     """JPEG; glass beyond the scanned part is white."""
-    return await _shown(request, parts.tiles.tile(reader, slide_id, level, column, row))
+    return await _shown(request, known, parts.tiles.tile(reader, slide_id, level, column, row))
 
 
 @router.get(
@@ -69,13 +70,14 @@ async def slide_thumbnail(
     request: Request,
     parts: Parts,
     reader: Reader,
+    known: Known = None,
     side: Annotated[int, Query(ge=16, le=2048, description="the longer side, in pixels")] = 512,
 ) -> Response:
     """JPEG of the scanned part: of its tissue and glass, never of its label."""
-    return await _shown(request, parts.tiles.thumbnail(reader, slide_id, side))
+    return await _shown(request, known, parts.tiles.thumbnail(reader, slide_id, side))
 
 
-async def _shown(request: Request, making: Awaitable[Picture]) -> Response:
+async def _shown(request: Request, known: str | None, making: Awaitable[Picture]) -> Response:
     """The picture, unless the client has it, or goes away before it is made."""
     task = asyncio.ensure_future(making)
     await asyncio.sleep(0)
@@ -91,7 +93,7 @@ async def _shown(request: Request, making: Awaitable[Picture]) -> Response:
             return Response(status_code=GONE)
     picture = task.result()
     headers = {**HEADERS, "ETag": etag(picture.digest)}
-    if names(request.headers.get("if-none-match"), picture.digest):
+    if names(known, picture.digest):
         return Response(status_code=304, headers=headers)
     return Response(picture.content, media_type="image/jpeg", headers=headers)
 

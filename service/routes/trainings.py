@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Response
 
-from ..deps import Admin, Parts, Reader
+from ..deps import Admin, Cursor, IdempotencyKey, LastEventId, PageSize, Parts, Reader
 from ..engine.attempt import RESULT
 from ..engine.training_files import CURVES, PICTURE, WORK
 from ..event_stream import MEDIA_TYPE, Watch
@@ -37,13 +37,7 @@ async def submit_training(
     parts: Parts,
     principal: Admin,
     response: Response,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            pattern=r"^[\x21-\x7e]{1,255}$",
-            description="The same key with the same request gives the same training.",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> TrainingAnswer:
     """Accept a training. Its model is your group's until `POST /v1/models/{name}/publish`."""
     check_config(body.config)
@@ -74,8 +68,8 @@ def list_trainings(
     parts: Parts,
     principal: Reader,
     state: State | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=4096)] = None,
+    limit: PageSize = 50,
+    cursor: Cursor = None,
 ) -> TrainingsAnswer:
     """The trainings of your group, newest first."""
     jobs, following = parts.jobs.page(
@@ -156,9 +150,7 @@ async def watch_training(
     training_id: Id,
     parts: Parts,
     principal: Reader,
-    last_event_id: Annotated[
-        str | None, Header(description="What is known already: the id of an event.")
-    ] = None,
+    last_event_id: LastEventId = None,
 ) -> Response:
     """Each event has the training as its data and its revision as its id."""
     watch = Watch(

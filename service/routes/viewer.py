@@ -2,10 +2,10 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Response
 
+from ..deps import Known
 from ..http.preconditions import etag, names
 from ..http.problems import not_found
 
@@ -29,18 +29,18 @@ it unless it was built with EXTENT_WITHOUT_VIEWER=1.</p>
 
 
 @router.get("/")
-def show_viewer(if_none_match: Annotated[str | None, Header()] = None) -> Response:
+def show_viewer(known: Known = None) -> Response:
     """The page; without a bundle, one that says how to build it."""
     content = page_of(BUNDLE)
     digest = hashlib.sha256(content).hexdigest()[:16]
     headers = {"ETag": etag(digest), "Cache-Control": "no-cache"}
-    if names(if_none_match, digest):
+    if names(known, digest):
         return Response(status_code=304, headers=headers)
     return Response(content, media_type="text/html; charset=utf-8", headers=headers)
 
 
 @router.get("/assets/{name:path}")
-def get_asset(name: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+def get_asset(name: str, known: Known = None) -> Response:
     """A script or a style sheet of the page.
 
     Raises:
@@ -50,7 +50,7 @@ def get_asset(name: str, if_none_match: Annotated[str | None, Header()] = None) 
     if path is None:
         raise not_found("file of the viewer")
     headers = {"ETag": etag(name), "Cache-Control": FOR_EVER}
-    if names(if_none_match, name):
+    if names(known, name):
         return Response(status_code=304, headers=headers)
     return Response(path.read_bytes(), media_type=TYPES[path.suffix], headers=headers)
 

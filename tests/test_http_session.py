@@ -13,6 +13,7 @@ from annotations.errors import UsageError
 from service.http import sessions
 from service.http.keys import KeyStore
 from service.http.principals import Scope
+from service.http.recent import SECONDS_BELIEVED
 from service.records.database import Records, now
 from service.records.tables import BrowserSession, Key
 from service.settings import Settings
@@ -198,7 +199,7 @@ class TestSessions:
         sign_in(browser, store.create("Ben", Scope.READ, "g"))
         assert browser.get("/v1/session").json()["name"] == "Ben"
         browser.cookies.clear()
-        time.sleep(sessions.SECONDS_BELIEVED)
+        time.sleep(SECONDS_BELIEVED)
         assert browser.get("/v1/session", headers={"Cookie": first}).status_code == 401
 
     def test_an_old_cookie_is_replaced_while_requests_with_it_still_end(

@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 
 from annotations.errors import UsageError
 from service.cli import app
-from service.http.keys import SECONDS_BELIEVED, KeyStore
+from service.http.keys import KeyStore
 from service.http.principals import Scope
+from service.http.recent import SECONDS_BELIEVED
 from service.records.database import Records
 from service.settings import Settings
 from tests.conftest import REPOSITORY, command, draw_slide, extent, write_random_model

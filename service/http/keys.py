@@ -19,8 +19,6 @@ from .recent import Recent, Unknown
 from .sessions import Sessions, principal_of
 
 PATTERN = re.compile(r"extent_(?P<id>[0-9a-f]{16})_(?P<secret>[0-9a-f]{64})")
-SECONDS_BELIEVED = 1.5  # for so long a revoked key may still work
-MOST_BELIEVED = 10_000
 NAME = re.compile(r"[\w .@+-]{1,100}")
 
 
@@ -48,7 +46,7 @@ class KeyStore:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._recent: Recent[Principal | None] = Recent(SECONDS_BELIEVED, MOST_BELIEVED)
+        self._recent: Recent[Principal | None] = Recent()
         self.sessions = Sessions(records)
 
     def create(self, name: str, scope: Scope, group: str, days: float | None = None) -> str:

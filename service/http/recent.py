@@ -5,6 +5,8 @@ import time
 from collections import OrderedDict
 from typing import Final, Generic, TypeVar
 
+SECONDS_BELIEVED = 1.5  # for so long a revoked key may still work
+MOST_BELIEVED = 10_000
 V = TypeVar("V")
 
 
@@ -16,15 +18,14 @@ UNKNOWN: Final = Unknown()
 
 
 class Recent(Generic[V]):
-    """Answers about secrets, by their SHA-256, for `seconds`; at most `most`, oldest gone first."""
+    """Answers about secrets, by their SHA-256, for SECONDS_BELIEVED; the oldest go first."""
 
-    def __init__(self, seconds: float, most: int) -> None:
-        self._seconds, self._most = seconds, most
+    def __init__(self) -> None:
         self._answers: OrderedDict[bytes, tuple[float, V]] = OrderedDict()
 
     def get(self, secret: str) -> V | Unknown:
         found = self._answers.get(digest(secret))
-        if found is None or time.monotonic() - found[0] > self._seconds:
+        if found is None or time.monotonic() - found[0] > SECONDS_BELIEVED:
             return UNKNOWN
         return found[1]
 
@@ -38,7 +39,7 @@ class Recent(Generic[V]):
         name = digest(secret)
         self._answers[name] = (asked_at, answer)
         self._answers.move_to_end(name)
-        while len(self._answers) > self._most:
+        while len(self._answers) > MOST_BELIEVED:
             self._answers.popitem(last=False)
         return answer
 

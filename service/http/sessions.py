@@ -15,8 +15,6 @@ from .recent import Recent, Unknown, digest
 SECONDS_VALID = 12 * 3600.0
 SECONDS_BEFORE_ROTATION = 3600.0
 SECONDS_AFTER_ROTATION = 60.0  # for requests under way with the old token
-SECONDS_BELIEVED = 1.5
-MOST_BELIEVED = 10_000
 TOKEN_LENGTH = 64
 
 
@@ -33,7 +31,7 @@ class Sessions:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._recent: Recent[Principal | None] = Recent(SECONDS_BELIEVED, MOST_BELIEVED)
+        self._recent: Recent[Principal | None] = Recent()
 
     def start(self, key_id: str, instead_of: str | None = None) -> Ticket:
         """A new session of a key; the session `instead_of` (a token), if any, ends.

@@ -28,7 +28,8 @@ RETRY_MS = 2000  # after which a browser that was cut off comes back
 class EventStreams:
     """All who listen: at most `most` of a group at once, and all sent home by `close`."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, jobs: JobStore, hub: Hub, keys: KeyStore, most: int) -> None:
+        self.jobs, self.hub, self.keys = jobs, hub, keys
         self._most = most
         self._open: Counter[str] = Counter()
         self._closing = asyncio.Event()
@@ -87,9 +88,6 @@ class Watch:
     """Who watches which job; `describe` makes of its record what the watcher is sent."""
 
     streams: EventStreams
-    jobs: JobStore
-    hub: Hub
-    keys: KeyStore
     principal: Principal
     job_id: str
     kind: str
@@ -102,7 +100,7 @@ class Watch:
         Raises:
             Problem: 404. RecordsError: the database is away.
         """
-        job = await asyncio.to_thread(self.jobs.get, self.principal, self.job_id, self.kind)
+        job = await asyncio.to_thread(self.streams.jobs.get, self.principal, self.job_id, self.kind)
         known = _revision(last_event_id)
         if known == job.revision and job.state in FINAL:
             return Response(status_code=204)  # a browser then stops coming back
@@ -128,13 +126,13 @@ class Watch:
                 return
             if not updates:
                 yield b": still here\n\n"
-            news = self.hub.wait(self.job_id, known, self.seconds_between_signs)
+            news = self.streams.hub.wait(self.job_id, known, self.seconds_between_signs)
             await self.streams.until(news)
 
     def _updates(self, known: int) -> list[Job]:
-        if not self.keys.holds(self.principal):
+        if not self.streams.keys.holds(self.principal):
             raise Problem(401, "The key is no longer good.")
-        return self.jobs.updates(self.principal, self.job_id, known)
+        return self.streams.jobs.updates(self.principal, self.job_id, known)
 
 
 class _Stream(StreamingResponse):

@@ -48,10 +48,11 @@ class Services:
         catalog = Catalog(settings, records, readers)
         models = ModelShelf(settings, records)
         jobs = JobStore(settings, records, hub)
+        keys = KeyStore(records)
         return cls(
             settings=settings,
             records=records,
-            keys=KeyStore(records),
+            keys=keys,
             readers=readers,
             catalog=catalog,
             tiles=Tiles(catalog, readers),
@@ -63,5 +64,5 @@ class Services:
             maps=MapTiles(jobs),
             runner=Runner(settings, records, hub, catalog, models),
             metrics=Metrics(),
-            streams=EventStreams(settings.limits.event_streams),
+            streams=EventStreams(jobs, hub, keys, settings.limits.event_streams),
         )

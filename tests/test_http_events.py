@@ -228,7 +228,7 @@ def test_progress_is_told_as_it_comes(tmp_path: Path, records: Records) -> None:
         job, _ = jobs.submit(LOCAL, Submission("map", None, "m", None, {}, None, b""))
         with records.begin() as session:
             session.execute(sa.update(Job).values(state="running", attempt=1))
-        seen = pieces(Watch(EventStreams(9), jobs, hub, keys, LOCAL, job.id, "map", Told.of, 0.05))
+        seen = pieces(Watch(EventStreams(jobs, hub, keys, 9), LOCAL, job.id, "map", Told.of, 0.05))
         told = [await anext(seen), await anext(seen), await anext(seen)]
         for done in (1, 2):
             threading.Thread(target=hub.tell, args=(job.id, 1, "canvas", done, 2)).start()
@@ -251,7 +251,7 @@ def test_a_database_that_is_away_for_a_while_ends_no_stream(
     async def watching() -> list[str]:
         job, _ = jobs.submit(LOCAL, Submission("map", None, "m", None, {}, None, b""))
         jobs.ask_cancel(LOCAL, job.id)
-        seen = pieces(Watch(EventStreams(9), jobs, Hub(), keys, LOCAL, job.id, "map", Told.of))
+        seen = pieces(Watch(EventStreams(jobs, Hub(), keys, 9), LOCAL, job.id, "map", Told.of))
         return [piece async for piece in seen]
 
     _, away, end = asyncio.run(asyncio.wait_for(watching(), 10))

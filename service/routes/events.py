@@ -35,14 +35,5 @@ async def watch_job(
 
     Comments keep the connection open while nothing changes.
     """
-    watch = Watch(
-        streams=parts.streams,
-        jobs=parts.jobs,
-        hub=parts.hub,
-        keys=parts.keys,
-        principal=principal,
-        job_id=job_id,
-        kind=MAP,
-        describe=JobAnswer.of,
-    )
+    watch = Watch(parts.streams, principal, job_id, MAP, JobAnswer.of)
     return await watch.answer(last_event_id)

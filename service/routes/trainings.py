@@ -153,16 +153,7 @@ async def watch_training(
     last_event_id: LastEventId = None,
 ) -> Response:
     """Each event has the training as its data and its revision as its id."""
-    watch = Watch(
-        streams=parts.streams,
-        jobs=parts.jobs,
-        hub=parts.hub,
-        keys=parts.keys,
-        principal=principal,
-        job_id=training_id,
-        kind=TRAINING,
-        describe=TrainingAnswer.of,
-    )
+    watch = Watch(parts.streams, principal, training_id, TRAINING, TrainingAnswer.of)
     return await watch.answer(last_event_id)
 
 

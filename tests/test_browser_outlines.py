@@ -165,7 +165,7 @@ def test_unsaved_outlines_are_asked_about(client: httpx.Client) -> None:
         draw(page, (-100, -100), (100, -100), (100, 100))
         page.get_by_role("tab", name="Slides").click()
         page.get_by_role("button", name="breast.tiff").click()
-        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        page.get_by_role("dialog").get_by_role("button", name="Go back").click()
         page.get_by_role("tab", name="Outlines").click()
         expect(page.locator("#edited-areas")).to_contain_text("tumour")
 

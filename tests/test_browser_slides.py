@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.settings import Settings
 from tests.browser import LAPTOP, TABLET, UPRIGHT, browsing, centre_um, open_slide
@@ -72,13 +72,27 @@ def test_the_slide_that_was_chosen_last_is_shown(client: httpx.Client) -> None:
               }
             }"""
         )
-        expect(page.locator("#stage")).to_have_attribute(
-            "data-shows", "lung.tiff", timeout=20_000
-        )
+        expect(page.locator("#stage")).to_have_attribute("data-shows", "lung.tiff", timeout=20_000)
         page.wait_for_timeout(500)
         expect(page.locator("#slide-title")).to_have_text("lung.tiff")
         expect(page.locator("#stage")).to_have_attribute("data-shows", "lung.tiff")
         expect(page.locator(".slide[aria-current]")).to_contain_text("lung.tiff")
+
+
+def test_tiles_that_a_busy_server_refused_come_later(client: httpx.Client) -> None:
+    with browsing(client.base_url, expected=("503", "failed to load")) as page:
+        refused: list[str] = []
+
+        def refuse(route: Route) -> None:
+            refused.append(route.request.url)
+            route.fulfill(status=503)
+
+        page.route("**/*_files/**", refuse)
+        open_slide(page, "lung.tiff")
+        page.wait_for_timeout(500)
+        page.unroute("**/*_files/**")
+        with page.expect_response(lambda answer: answer.url in refused and answer.ok):
+            assert refused
 
 
 def test_names_are_text(client: httpx.Client) -> None:

@@ -138,6 +138,16 @@ def test_a_tile_that_is_known_is_sent_again_when_the_map_has_grown(idle: Lab) ->
         assert grown.content != first.content
 
 
+def test_a_tile_that_has_not_grown_is_not_sent_again(idle: Lab) -> None:
+    values = some_values()
+    job = under_way(idle, values, 0.4)  # its first column of tiles is whole
+    path = f"/v1/jobs/{job}/map_files/10/0_0.png"
+    tag = idle.anna.get(path).headers["etag"]
+    fill(canvas_of(idle.settings, job), values, 1)
+    idle.change_job(job, revision=5)
+    assert idle.anna.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+
 def test_areas_follow_from_the_counts(idle: Lab) -> None:
     values = some_values()
     for job in (finished(idle, values), under_way(idle, values)):

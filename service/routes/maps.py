@@ -1,6 +1,7 @@
 """A job's map to look at: deep-zoom tiles and areas, while it is made and after."""
 
 import asyncio
+from hashlib import blake2b
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Response
@@ -20,7 +21,7 @@ from .jobs import MAP
 
 KEEPING = "private, no-cache"  # kept, but asked for again: a map grows
 PICTURE = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
-UNCHANGED = {"description": "The map has not changed since the revision in `If-None-Match`."}
+UNCHANGED = {"description": "It is as `If-None-Match` knows it."}
 
 router = APIRouter(tags=["maps"])
 Pair = Annotated[tuple[float, float], Field(examples=[[0, 0]])]
@@ -112,15 +113,18 @@ def get_map_tile(
     principal: Reader,
     known: Known = None,
 ) -> Response:
-    """8-bit grey PNG, 255 = probability 1: exact at the finest level, means below it."""
-    job = parts.jobs.get(principal, job_id, MAP)
-    headers = {"ETag": etag(_version(job)), "Cache-Control": KEEPING}
-    if names(known, _version(job)):
-        return Response(status_code=304, headers=headers)
-    with parts.maps.opened(job) as found:
+    """8-bit grey PNG, 255 = probability 1: exact at the finest level, means below it.
+
+    The tag is that of the tile's own values: while a map grows, most of its tiles stay as they are.
+    """
+    with parts.maps.opened(parts.jobs.get(principal, job_id, MAP)) as found:
         values = map_tile(found.source, level, column, row)
     if values is None:
         raise Problem(404, "The map has no such tile; its .dzi says which there are.")
+    tag = blake2b(values.tobytes(), digest_size=16).hexdigest()
+    headers = {"ETag": etag(tag), "Cache-Control": KEEPING}
+    if names(known, tag):
+        return Response(status_code=304, headers=headers)
     return Response(png_bytes(values), media_type="image/png", headers=headers)
 
 

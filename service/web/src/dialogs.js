@@ -26,7 +26,7 @@ export function ask(title, text, choices) {
         { className: place ? "quiet" : "main" },
       ),
     );
-    buttons.push(button("Cancel", () => asked.close(), { className: "quiet" }));
+    buttons.push(button("Go back", () => asked.close(), { className: "quiet" }));
     const asked = dialog(title, el("p", {}, text), el("div", { className: "row" }, buttons));
     asked.addEventListener("close", () => resolve(chosen));
   });

@@ -2,6 +2,7 @@
 
 import { button, el, icon } from "./dom.js";
 import { fixed, micrometres } from "./format.js";
+import { hasResult, isFinal } from "./jobs.js";
 import { COLOURS, isAbove } from "./palette.js";
 import { on, state } from "./state.js";
 
@@ -77,7 +78,8 @@ function legend() {
     el("div", { className: "legend-ends", "aria-hidden": "true" }, el("span", {}, "0"), el("span", {}, "1")),
   );
   const draw = () => {
-    box.hidden = !state.job || !state.layers.map;
+    const { job } = state;
+    box.hidden = !job || (isFinal(job) && !hasResult(job)) || !state.layers.map;
     const context = ramp.getContext("2d");
     context.clearRect(0, 0, 256, 1);
     COLOURS.forEach((rgb, value) => {
@@ -87,6 +89,6 @@ function legend() {
     mark.style.left = `${state.threshold * 100}%`;
     words.textContent = `Tumour probability above ${fixed(state.threshold, 2)}`;
   };
-  for (const name of ["job", "layers", "threshold"]) on(name, draw);
+  for (const name of ["job", "progress", "layers", "threshold"]) on(name, draw);
   return box;
 }

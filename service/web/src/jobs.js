@@ -16,6 +16,16 @@ const WORDS = {
   cancelled: "Cancelled",
 };
 
+/** What a job does at present, in words of those who wait for it. */
+const DOING = {
+  reading: "opening the slide",
+  canvas: "computing the map",
+  pyramid: "storing the map",
+  tracing: "tracing outlines",
+  overlay: "drawing the picture",
+  publishing: "storing the result",
+};
+
 export const isFinal = (job) => FINAL.has(job.state);
 /** Whether its files are there: it succeeded, and nobody deleted them. */
 export const hasResult = (job) => Boolean(job.links["summary.json"]);
@@ -140,7 +150,7 @@ export class JobList {
 
   #progress(job) {
     const waiting = job.state === "queued" ? "A worker takes it up when one is free." : "starting";
-    const doing = job.phase ? `${job.phase}, ${percent(job.share)}` : waiting;
+    const doing = job.phase ? `${DOING[job.phase] ?? job.phase}, ${percent(job.share)}` : waiting;
     const known = job.state === "running" && job.total > 0;
     return el(
       "div",

@@ -42,8 +42,6 @@ async function main() {
   const outlines = new Outlines(byId("outlines"), stage, layers.expert);
   const slides = new SlideList(byId("slides"));
   beginKeys(stage);
-  on("signed-in", () => stage.refresh());
-  addEventListener("online", () => stage.refresh());
 
   let latest = 0; // a slide that is chosen while another opens takes its place
   const open = async ({ slide: id, job }) => {

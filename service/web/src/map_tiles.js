@@ -61,8 +61,15 @@ export class MapTiles {
         cache: "no-cache", // asks whether it changed: 304 if not
         signal: job.abort.signal,
       });
-      if (response.ok) this.#keep(name, await this.#decode(await response.blob()), job.revision);
-      else this.#keep(name, null, job.revision);
+      const tag = response.headers.get("ETag");
+      const before = this.kept.get(name);
+      if (response.ok && tag && tag === before?.tag) {
+        before.revision = job.revision; // as it was: nothing to decode, nor to paint
+        await response.body.cancel();
+      } else if (response.ok) {
+        const decoded = await this.#decode(await response.blob());
+        this.#keep(name, { ...decoded, tag }, job.revision);
+      } else this.#keep(name, null, job.revision);
     } catch {
       if (job.abort.signal.aborted) return;
       this.#keep(name, null, job.revision); // asked for again at the next revision

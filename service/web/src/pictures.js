@@ -4,12 +4,12 @@
 import { el } from "./dom.js";
 
 const MOST_AT_ONCE = 2;
-const RETRIES = [3000, 10_000]; // milliseconds until a picture is asked for again: servers are busy at times
+const RETRIES = [3000, 10_000]; // milliseconds until one that did not come is asked for again
 
 export class Pictures {
   constructor() {
-    this.waiting = new Set();
-    this.underWay = new Set();
+    this.waiting = new Set(); // frames, in the order in which they came into view
+    this.underWay = new Map(); // frame -> picture
     this.watch = new IntersectionObserver((seen) => {
       for (const { target, isIntersecting } of seen) {
         if (isIntersecting) this.waiting.add(target);
@@ -19,58 +19,48 @@ export class Pictures {
     });
   }
 
-  /** A picture that is fetched from `url` once it is seen; an empty frame until then. */
-  picture(url) {
-    const image = el("img", { className: "thumb empty", alt: "", decoding: "async", "data-from": url });
-    this.watch.observe(image);
-    return image;
+  /** An empty frame, which the picture at `url` replaces some time after it is seen. */
+  frame(url) {
+    const frame = el("span", { className: "thumb", "data-from": url, "data-tried": "0" });
+    this.watch.observe(frame);
+    return frame;
   }
 
   /** Forget those that are not in the page any more. */
   tidy() {
-    for (const image of [...this.waiting, ...this.underWay]) {
-      if (image.isConnected) continue;
-      image.removeAttribute("src"); // ends its request
-      this.#done(image);
+    for (const [frame, picture] of this.underWay) {
+      if (frame.isConnected) continue;
+      picture.removeAttribute("src"); // ends its request
+      this.underWay.delete(frame);
     }
     this.#next();
   }
 
   #next() {
-    for (const image of this.waiting) {
+    for (const frame of this.waiting) {
       if (this.underWay.size >= MOST_AT_ONCE) break;
-      this.waiting.delete(image);
-      this.watch.unobserve(image);
-      if (!image.isConnected) continue;
-      this.underWay.add(image);
-      image.onload = () => {
-        image.classList.remove("empty");
-        this.#came(image);
-      };
-      image.onerror = () => {
-        image.removeAttribute("src"); // a slide without a picture keeps the empty frame
-        this.#came(image);
-        this.#again(image);
-      };
-      image.src = image.dataset.from;
+      this.waiting.delete(frame);
+      this.watch.unobserve(frame);
+      if (frame.isConnected) this.#fetch(frame);
     }
   }
 
-  #came(image) {
-    this.#done(image);
-    this.#next();
+  #fetch(frame) {
+    const picture = el("img", { className: "thumb", alt: "", decoding: "async" });
+    const ended = (act) => () => {
+      if (!this.underWay.delete(frame)) return;
+      act();
+      this.#next();
+    };
+    picture.addEventListener("load", ended(() => frame.replaceWith(picture)));
+    picture.addEventListener("error", ended(() => this.#again(frame)));
+    this.underWay.set(frame, picture);
+    picture.src = frame.dataset.from;
   }
 
-  #again(image) {
-    const tried = Number(image.dataset.tried ?? 0);
-    image.dataset.tried = tried + 1;
-    if (tried < RETRIES.length) setTimeout(() => this.watch.observe(image), RETRIES[tried]);
-  }
-
-  #done(image) {
-    Object.assign(image, { onload: null, onerror: null });
-    this.waiting.delete(image);
-    this.underWay.delete(image);
-    this.watch.unobserve(image);
+  #again(frame) {
+    const pause = RETRIES[frame.dataset.tried];
+    frame.dataset.tried = Number(frame.dataset.tried) + 1;
+    if (pause) setTimeout(() => this.watch.observe(frame), pause);
   }
 }

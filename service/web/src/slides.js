@@ -89,8 +89,8 @@ export class SlideList {
         onclick: () => emit("open", { slide: slide.id }),
       },
       slide.usable
-        ? this.pictures.picture(`/v1/slides/${slide.id}/thumbnail?side=128`)
-        : el("span", { className: "thumb empty" }),
+        ? this.pictures.frame(`/v1/slides/${slide.id}/thumbnail?side=128`)
+        : el("span", { className: "thumb" }),
       el(
         "span",
         { className: "slide-words" },

@@ -8,6 +8,7 @@ import { el } from "./dom.js";
 const standIn = document.createElementNS("", "style");
 standIn.setAttribute("data-openseadragon-mobile-css", "");
 
+const AGAIN = 4000; // milliseconds until a tile that did not come is asked for again
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Stage {
@@ -37,13 +38,18 @@ export class Stage {
       visibilityRatio: 0.3,
       imageLoaderLimit: 6,
       maxImageCacheCount: 400,
-      tileRetryMax: 5, // a busy server answers 503
-      tileRetryDelay: 1500,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
       gestureSettingsTouch: { dblClickToZoom: true },
     });
     this.viewer.addHandler("canvas-key", (event) => {
       event.preventDefaultAction = true; // keys.js has them all
+    });
+    // The server was busy or away: OpenSeadragon would leave a hole. Only tiles in view are fetched.
+    this.viewer.addHandler("tile-load-failed", ({ tile, tiledImage }) => {
+      setTimeout(() => {
+        tile.exists = true;
+        tiledImage.setClip(tiledImage.getClip()); // has it look through its tiles anew
+      }, AGAIN);
     });
     this.viewer.canvas.setAttribute("aria-label", "Slide: arrow keys pan, plus and minus zoom");
     this.viewer.canvas.setAttribute("role", "application");
@@ -78,11 +84,6 @@ export class Stage {
     if (slide !== this.wanted) return;
     this.slide = slide;
     this.flyTo(this.#whole, { margin: 0.02, at: "once" });
-  }
-
-  /** Ask again for tiles that did not come. */
-  refresh() {
-    this.viewer.world.getItemAt(0)?.reset();
   }
 
   close() {

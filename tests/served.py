@@ -22,14 +22,17 @@ def free_port() -> int:
 
 @contextmanager
 def served(settings: Settings, *, key: str | None = None) -> Iterator[httpx.Client]:
-    """Serve until the block ends; a client that sends `key`, if any, with every request."""
+    """Serve until the block ends; a client that sends `key`, if any, with every request.
+
+    A database of the settings' own may be away; otherwise its tables are there.
+    """
     listening = socket.create_server(("127.0.0.1", 0))  # wherever the settings say
     port = listening.getsockname()[1]
     server = Server(settings)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     deadline = time.monotonic() + 60
-    while not server.started:
+    while not (server.started and (server.lifecycle.prepared or settings.database)):
         assert thread.is_alive(), "the server did not start"
         assert time.monotonic() < deadline, "the server takes too long to start"
         time.sleep(0.02)

@@ -57,6 +57,7 @@ def finished(client: httpx.Client, *, size: tuple[int, int] = LAPTOP) -> Iterato
     with browsing(client.base_url, size=size) as page:
         open_slide(page, "breast.tiff")
         expect(page.locator("#result .files a")).to_have_count(5, timeout=MINUTES)
+        page.wait_for_load_state("networkidle")
         page.wait_for_timeout(500)
         yield page
 

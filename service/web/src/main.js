@@ -44,7 +44,7 @@ async function main() {
   beginKeys(stage);
 
   let latest = 0; // a slide that is chosen while another opens takes its place
-  const open = async ({ slide: id, job }) => {
+  const open = async ({ slide: id, job }, begun = () => {}) => {
     latest += 1;
     const turn = latest;
     const slide = id ? await get(`/v1/slides/${id}`) : null;
@@ -60,24 +60,24 @@ async function main() {
     byId("slide-title").textContent = slide?.name ?? "";
     byId("stage").dataset.shows = "";
     emit("slide", slide);
+    begun();
     const analyses = guarded(() => jobs.open(job))();
     await Promise.all([slide ? stage.open(slide) : stage.close(), analyses]).finally(() => {
       if (turn === latest) byId("stage").dataset.shows = stage.slide?.name ?? "nothing";
     });
   };
-  on("open", guarded(async (which) => {
-    await open(which);
-    if (state.slide?.id !== which.slide || !which.slide) return;
+  const toAnalysis = () => {
+    if (!state.slide) return;
     const lost = byId("slides").contains(document.activeElement);
     choose("analysis");
     if (lost) byId("tab-analysis").focus();
-  }));
+  };
+  on("open", guarded((which) => open(which, toAnalysis)));
 
   const { slide, job, tab } = address();
   beginTabs(slide ? tab : "slides");
   byId("stage").dataset.shows = "nothing";
-  await Promise.all([slides.load(), start.load()]);
-  if (slide) await guarded(open)({ slide, job });
+  await Promise.all([slides.load(), start.load(), slide && guarded(open)({ slide, job })]);
 }
 
 main().catch((error) => notice(error.message));

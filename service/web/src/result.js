@@ -142,7 +142,7 @@ export class Result {
   }
 
   async #finished({ id }) {
-    if (!hasResult(state.job)) return;
+    if (state.job?.id !== id || !hasResult(state.job)) return;
     const [summary, outline] = await Promise.all([
       get(`/v1/jobs/${id}/summary.json`),
       get(`/v1/jobs/${id}/extent.geojson`),

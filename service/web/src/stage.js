@@ -36,7 +36,7 @@ export class Stage {
       maxZoomPixelRatio: 4,
       minZoomImageRatio: 0.6,
       visibilityRatio: 0.3,
-      imageLoaderLimit: 6,
+      imageLoaderLimit: 4, // of the six connections that browsers allow: the next slide needs one
       maxImageCacheCount: 400,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
       gestureSettingsTouch: { dblClickToZoom: true },

@@ -9,7 +9,7 @@ pixels square, a third of it tissue) and asks for tiles with wrk, which must be 
               screens of 8 x 5 neighbours at random levels
     hot       the same 400 tiles again and again
 
-`--job MODEL` keeps a job running meanwhile. tiles/s counts what was answered; failed are the 429s of
+`--job MODEL` keeps a job running meanwhile. tiles/s counts what was answered; failed, the 429s of
 a client that asks for more than its rate, 60,000 a minute.
 """
 

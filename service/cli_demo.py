@@ -26,7 +26,7 @@ def demo(out: Out = Path("demo-output")) -> None:
     from model.stored import MAP_FILE, SUMMARY_FILE
 
     from .evaluation_report import REPORT_FILE
-    from .report import OUTLINE_FILE
+    from .results import OUTLINE_FILE
     from .results import OVERLAY_FILE
 
     console = Console()

@@ -25,9 +25,7 @@ from tiling.slide import Slide
 
 from .lesions import Lesion, find_lesions, lesion_features
 from .overlay import draw_overlay
-from .results import OVERLAY_FILE
-
-OUTLINE_FILE = "extent.geojson"
+from .results import OUTLINE_FILE, OVERLAY_FILE
 
 Phase = Callable[[str, float], None]  # phase, share of it that is done, 0-1
 

@@ -26,6 +26,7 @@ from tiling.rawplanes import disk_errors
 from .locks import held, sole_writer
 from .tasks import SlideOutcome
 
+OUTLINE_FILE = "extent.geojson"
 OVERLAY_FILE = "overlay.png"
 TABLE_FILE = "slides.csv"
 TABLE_COLUMNS = ("slide", "status", "reason", "tumour_area_mm2", "tissue_area_mm2", "seconds")

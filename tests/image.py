@@ -10,6 +10,7 @@ from tests.conftest import REPOSITORY
 SUITE, PACKAGES = "bookworm", "ca-certificates,python3,python3-venv"
 PIP_OPTIONS = ("cert", "find-links", "extra-index-url", "index-url")
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
+NPM_SETTINGS = "/root/.npmrc"  # inside the image, where root builds
 STORE = ("buildah", "--storage-driver", "vfs")
 
 
@@ -64,7 +65,7 @@ def package_sources(folder: Path) -> list[str]:
     if AUTHORITIES.is_file():  # which this machine may have more of than others
         npm = folder / "npmrc"
         npm.write_text(f"cafile={AUTHORITIES}\n")
-        volumes |= {npm: "/root/.npmrc", AUTHORITIES.parent: str(AUTHORITIES.parent)}
+        volumes |= {npm: NPM_SETTINGS, AUTHORITIES.parent: str(AUTHORITIES.parent)}
     return [part for path, at in volumes.items() for part in ("--volume", f"{path}:{at}:ro")]
 
 

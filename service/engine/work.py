@@ -169,6 +169,7 @@ def _told(error: Exception, path: Path, attempt: Attempt, log: Path | None = Non
         reason_of(error, log or attempt.folder / "error.txt")
         text = f"an unexpected {type(error).__name__} in Extent; the attempt's folder has details"
     model = Path(attempt.request.get("model_path", "-"))
+    # The API names what the command line calls --mpp without the dashes
     return scrubbed(text.replace(model.name, "the model"), path).replace("--", "")
 
 

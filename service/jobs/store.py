@@ -96,14 +96,14 @@ class JobStore:
             return page, None
         return page, cursor_after(page[-1].created_at, page[-1].id)
 
-    def ask_cancel(self, principal: Principal, job_id: str) -> Job:
-        """Cancel a job: at once, whether it waits or runs.
+    def ask_cancel(self, principal: Principal, job_id: str, kind: str | None = None) -> Job:
+        """Cancel a job, of this kind where one is given: at once, whether it waits or runs.
 
         Raises:
             Problem: 404; 409, it is finished. RecordsError: the database is away.
         """
         with self._records.begin() as session:
-            job = _owned(session.get(Job, job_id, with_for_update=True), principal)
+            job = _owned(session.get(Job, job_id, with_for_update=True), principal, kind)
             if job.state in FINAL:
                 raise Problem(409, f"The job has {job.state} already; there is nothing to cancel.")
             if job.attempt:
@@ -115,14 +115,16 @@ class JobStore:
         self._hub.announce(job.id, job.revision)
         return job
 
-    def delete_result(self, principal: Principal, job_id: str) -> None:
-        """Delete what a finished job left on the disk; its record stays. Twice is once.
+    def delete_result(self, principal: Principal, job_id: str, kind: str | None = None) -> None:
+        """Delete what a finished job, of this kind where one is given, left on the disk.
+
+        Its record stays. Twice is once.
 
         Raises:
             Problem: 404; 409, it is not finished. RecordsError: the database is away.
         """
         with self._records.begin() as session:
-            job = _owned(session.get(Job, job_id, with_for_update=True), principal)
+            job = _owned(session.get(Job, job_id, with_for_update=True), principal, kind)
             if job.state not in FINAL:
                 raise Problem(409, "The job is not finished; cancel it first.")
             if job.deleted_at is None:

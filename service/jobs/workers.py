@@ -96,16 +96,20 @@ class Workers:
         if self._settings.cluster is None:
             attempt = replace(attempt, threads=self._share.threads)
         with self._lock:
-            try:
-                assert self._client is not None
-                future = self._client.submit(run_once, self._task, attempt, key=key, pure=False)
+            future = None if self._client is None else self._handed_over(self._client, key, attempt)
+            if future is not None:
                 self._under_way[key] = (attempt, future)
-            except Exception:  # it is being lost
-                future = None
         if future is None:
             self._listener.ended(attempt, Lost(cluster=True))
         else:
             future.add_done_callback(partial(self._done, key))
+
+    def _handed_over(self, client: "Client", key: str, attempt: Attempt) -> "Future | None":
+        try:
+            return client.submit(run_once, self._task, attempt, key=key, pure=False)
+        except Exception as error:  # whatever Dask raises while the connection is being lost
+            log.warning("an attempt could not be handed over: %s", type(error).__name__)
+            return None
 
     def _run(self) -> None:
         pause = FIRST_PAUSE

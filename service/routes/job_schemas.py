@@ -4,7 +4,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field
 
+from model.stored import MAP_FILE, SUMMARY_FILE
+
 from ..records.tables import UNFINISHED, Job
+from ..results import OUTLINE_FILE, OVERLAY_FILE
 from ..schemas import Answer, Body, Id, Time, time_of
 from .followed import Followed, followed
 
@@ -30,7 +33,7 @@ BEGINS = {  # of each phase: the share of a usual job that is then done
     "overlay": 0.96,
     "publishing": 0.99,
 }
-FILES = ("summary.json", "extent.geojson", "probability.tiff", "overlay.png", "report.html")
+FILES = (SUMMARY_FILE, OUTLINE_FILE, MAP_FILE, OVERLAY_FILE, "report.html")
 
 
 class JobRequest(Body):

@@ -84,8 +84,7 @@ def get_job(job_id: Id, parts: Parts, principal: Reader) -> JobAnswer:
 )
 def cancel_job(job_id: Id, parts: Parts, principal: Writer) -> JobAnswer:
     """Stop a job that waits or runs. What it has made so far is given up."""
-    parts.jobs.get(principal, job_id, MAP)
-    return JobAnswer.of(parts.jobs.ask_cancel(principal, job_id))
+    return JobAnswer.of(parts.jobs.ask_cancel(principal, job_id, MAP))
 
 
 @router.delete(
@@ -96,8 +95,7 @@ def cancel_job(job_id: Id, parts: Parts, principal: Writer) -> JobAnswer:
 )
 def delete_results(job_id: Id, parts: Parts, principal: Writer) -> None:
     """Free the disk that a finished job takes. Its record and its figures stay."""
-    parts.jobs.get(principal, job_id, MAP)
-    parts.jobs.delete_result(principal, job_id)
+    parts.jobs.delete_result(principal, job_id, MAP)
 
 
 def _submit(

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import HTMLResponse
 
+from model.stored import MAP_FILE, SUMMARY_FILE
+
 from ..deps import Known, Parts, Reader
 from ..http.preconditions import etag, names
 from ..http.principals import Principal
@@ -16,11 +18,11 @@ from ..http.problems import Problem
 from ..http.ranged_file import RangedFile
 from ..printable import POLICY, Sheet, printable
 from ..records.tables import Job
+from ..results import OUTLINE_FILE, OVERLAY_FILE
 from ..schemas import Id, problems
 from ..services import Services
 from .jobs import MAP
 
-SUMMARY, OVERLAY = "summary.json", "overlay.png"
 KEEPING = "private, no-cache"  # kept, but asked for again: results can be deleted
 REFUSALS = problems(404, 409, 410, 422)
 
@@ -46,7 +48,7 @@ BINARY = {"type": "string", "format": "binary"}
 )
 def get_summary(job_id: Id, parts: Parts, principal: Reader, known: Known = None) -> Response:
     """Areas in mm², a row a region, the quality of the slide, digests of what went in and out."""
-    return _file(parts, principal, job_id, SUMMARY, "application/json", known)
+    return _file(parts, principal, job_id, SUMMARY_FILE, "application/json", known)
 
 
 @router.head("/v1/jobs/{job_id}/extent.geojson", include_in_schema=False)
@@ -59,7 +61,7 @@ def get_summary(job_id: Id, parts: Parts, principal: Reader, known: Known = None
 )
 def get_extent(job_id: Id, parts: Parts, principal: Reader, known: Known = None) -> Response:
     """Valid polygons with holes, in level-0 pixels."""
-    return _file(parts, principal, job_id, "extent.geojson", "application/geo+json", known)
+    return _file(parts, principal, job_id, OUTLINE_FILE, "application/geo+json", known)
 
 
 @router.head("/v1/jobs/{job_id}/probability.tiff", include_in_schema=False)
@@ -84,7 +86,7 @@ def get_map_file(
     ] = None,
 ) -> Response:
     """The map as OpenSlide and QuPath open it. `Range` gives parts of it."""
-    return _file(parts, principal, job_id, "probability.tiff", "image/tiff", known)
+    return _file(parts, principal, job_id, MAP_FILE, "image/tiff", known)
 
 
 @router.head("/v1/jobs/{job_id}/overlay.png", include_in_schema=False)
@@ -96,7 +98,7 @@ def get_map_file(
 )
 def get_overlay(job_id: Id, parts: Parts, principal: Reader, known: Known = None) -> Response:
     """At most 1,600 pixels a side, with a scale bar."""
-    return _file(parts, principal, job_id, OVERLAY, "image/png", known)
+    return _file(parts, principal, job_id, OVERLAY_FILE, "image/png", known)
 
 
 @router.head("/v1/jobs/{job_id}/report.html", include_in_schema=False)
@@ -111,8 +113,8 @@ def get_report(job_id: Id, parts: Parts, principal: Reader) -> HTMLResponse:
     job = parts.jobs.get(principal, job_id, MAP)
     folder = parts.jobs.result_folder(job)
     try:
-        summary = json.loads((folder / SUMMARY).read_bytes())
-        overlay = (folder / OVERLAY).read_bytes()
+        summary = json.loads((folder / SUMMARY_FILE).read_bytes())
+        overlay = (folder / OVERLAY_FILE).read_bytes()
     except OSError:
         raise _lost() from None
     sheet = Sheet(
@@ -179,9 +181,9 @@ def _digests(folder: Path) -> dict[str, str]:
     Raises:
         OSError: the result is not there.
     """
-    content = (folder / SUMMARY).read_bytes()
+    content = (folder / SUMMARY_FILE).read_bytes()
     outputs: dict[str, str] = json.loads(content)["provenance"]["outputs"]
-    return outputs | {SUMMARY: hashlib.sha256(content).hexdigest()}
+    return outputs | {SUMMARY_FILE: hashlib.sha256(content).hexdigest()}
 
 
 def _lost() -> Problem:

@@ -98,8 +98,7 @@ def get_training(training_id: Id, parts: Parts, principal: Reader) -> TrainingAn
 )
 def cancel_training(training_id: Id, parts: Parts, principal: Admin) -> TrainingAnswer:
     """Stop a training that waits or runs. No model comes of it."""
-    parts.jobs.get(principal, training_id, TRAINING)
-    return TrainingAnswer.of(parts.jobs.ask_cancel(principal, training_id))
+    return TrainingAnswer.of(parts.jobs.ask_cancel(principal, training_id, TRAINING))
 
 
 @router.get(

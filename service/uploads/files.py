@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tiling.journal import sync_folder
 from tiling.slide_files import SEVERAL_FILES, may_name_other_files
 
 from ..failures import DISK_FULL
@@ -70,7 +71,7 @@ class UploadFile:
             folder.mkdir(parents=True)
             self.path.touch()
             for inner in (folder, folder.parent):
-                _sync_folder(inner)
+                sync_folder(inner)
 
     def remove(self) -> None:
         """Take it away, folder and all; for what is gone already too."""
@@ -150,11 +151,3 @@ def disk_refusals() -> Iterator[None]:
         if error.errno in DISK_FULL:
             raise Problem(507, FULL) from error
         raise Problem(503, "The server's disk refuses; try again soon.") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

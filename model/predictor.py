@@ -18,7 +18,7 @@ from .network import Probabilities
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
 
-TRACED_SIDE = 256  # pixels; the trace holds for any side, and takes seconds for large ones
+TRACED_SIDE = 256  # pixels; the trace holds for any shape, and takes seconds for large ones
 Patches = npt.NDArray[np.uint8]  # [N, H, W, 3]
 Maps = npt.NDArray[np.float32]  # [N, classes, H / output stride, W / output stride]
 
@@ -45,7 +45,11 @@ class Predictor(Protocol):
         """Runtime, device and precision, for provenance."""
 
     def __call__(self, patches: Patches) -> Maps:
-        """uint8 [N, H, W, 3] -> float32 [N, classes, h, w], classes summing to 1."""
+        """uint8 [N, H, W, 3] -> float32 [N, classes, h, w], classes summing to 1.
+
+        H and W are multiples of the network's total stride; any number of shapes may follow each
+        other, though a new one costs some milliseconds.
+        """
 
 
 class OpenVinoPredictor:
@@ -58,15 +62,14 @@ class OpenVinoPredictor:
         self.describe = f"openvino {openvino.__version__.split('-')[0]} cpu {precision}"
 
     @classmethod
-    def of(cls, module: Probabilities, side: int, precision: str, threads: int) -> Self:
-        """Compile a network for patches of `side` pixels: that takes seconds."""
-        traced = min(side, TRACED_SIDE)
-        example = torch.zeros((1, traced, traced, 3), dtype=torch.uint8)
+    def of(cls, module: Probabilities, precision: str, threads: int) -> Self:
+        """Compile a network: that takes seconds."""
+        example = torch.zeros((1, TRACED_SIDE, TRACED_SIDE, 3), dtype=torch.uint8)
         with torch.no_grad(), warnings.catch_warnings():
             # OpenVINO traces; torch would rather have its slower export used
             warnings.simplefilter("ignore", DeprecationWarning)
             model = openvino.convert_model(
-                module, example_input=example, input=[([-1, side, side, 3], openvino.Type.u8)]
+                module, example_input=example, input=[([-1, -1, -1, 3], openvino.Type.u8)]
             )
         compiled = openvino.Core().compile_model(model, "CPU", _hints(precision, threads))
         return cls(compiled, precision)
@@ -145,10 +148,8 @@ def resolved(execution: Execution) -> Execution:
     return replace(execution, device=device, runtime=runtime, precision=precision)
 
 
-def load_predictor(
-    checkpoint: Checkpoint, execution: Execution, side: int, *, kept: bytes = b""
-) -> Predictor:
-    """Make a checkpoint ready for patches of `side` pixels.
+def load_predictor(checkpoint: Checkpoint, execution: Execution, *, kept: bytes = b"") -> Predictor:
+    """Make a checkpoint ready for patches of any shape (sides: multiples of its total stride).
 
     `kept`: what `OpenVinoPredictor.keep` gave for the same arguments, which saves seconds.
 
@@ -160,7 +161,7 @@ def load_predictor(
         return OpenVinoPredictor.compiled_before(kept, execution.precision, execution.threads)
     module = Probabilities(checkpoint.network).eval()
     if execution.runtime == "openvino":
-        return OpenVinoPredictor.of(module, side, execution.precision, execution.threads)
+        return OpenVinoPredictor.of(module, execution.precision, execution.threads)
     if execution.threads:
         torch.set_num_threads(execution.threads)
     return TorchPredictor(module, execution.device, execution.precision)

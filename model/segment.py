@@ -21,7 +21,7 @@ from .checkpoint import Checkpoint
 from .network import NetworkConfig
 from .predictor import Maps, Predictor
 
-WRITE_SIDE = 1024
+WRITE_SIDE = 2048  # model pixels: larger ones read less and hold more memory
 Stored = npt.NDArray[np.uint8]
 Progress = Callable[[int, int], None]  # windows done, windows in all
 
@@ -41,10 +41,9 @@ class ExtentMap:
     canvas: Canvas
 
 
-def window_sides(network: NetworkConfig, write_side: int = WRITE_SIDE) -> tuple[int, int]:
-    """The sides of write and read boxes in model pixels: rounded to the stride, halo added."""
-    write = round_up(max(1, write_side), network.total_stride)
-    return write, write + 2 * network.halo
+def window_side(network: NetworkConfig, write_side: int = WRITE_SIDE) -> int:
+    """How long or wide write boxes may be, in model pixels: rounded up to the total stride."""
+    return round_up(max(1, write_side), network.total_stride)
 
 
 def segment(
@@ -63,8 +62,8 @@ def segment(
     With `region_level0` only windows over that box are read, and everything outside it is 0.
 
     Each window reads a halo as wide as the receptive field and writes its core alone, so the map
-    is what one pass over the whole slide would give. `predictor` takes patches of
-    `window_sides(...)[1]` pixels, one at a time: a window's values never depend on its company.
+    is what one pass over the whole slide would give. `predictor` takes patches one at a time: a
+    window's values never depend on its company. `write_side` is as for `plan_windows`.
 
     Raises:
         SlideError: the slide cannot be read. ResolutionError: its µm/px is unknown or too coarse.
@@ -80,11 +79,10 @@ def segment(
     tissue = find_tissue(slide, model_frame, output_stride=network.output_stride)
     if region_level0 is not None:
         tissue = tissue.restricted(region_level0)
-    write, _ = window_sides(network, write_side)
     windows = plan_windows(
         model_frame,
         tissue,
-        write_side=write,
+        write_side=max(1, write_side),
         halo=network.halo,
         stride=network.total_stride,
     )

@@ -26,8 +26,7 @@ def demo(out: Out = Path("demo-output")) -> None:
     from model.stored import MAP_FILE, SUMMARY_FILE
 
     from .evaluation_report import REPORT_FILE
-    from .results import OUTLINE_FILE
-    from .results import OVERLAY_FILE
+    from .results import OUTLINE_FILE, OVERLAY_FILE
 
     console = Console()
     say(console, f"1. Drawing {SITES * SLIDES_PER_SITE} slides with outlines into {out / 'cohort'}")

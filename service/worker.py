@@ -41,7 +41,7 @@ def settled(model: str, settings: MapSettings) -> Model:
     """What `tasks.settle` promises."""
     from model.checkpoint import load_checkpoint
     from model.predictor import resolved
-    from model.segment import WRITE_SIDE, window_sides
+    from model.segment import WRITE_SIDE, window_side
 
     from .report import ReportOptions
 
@@ -55,7 +55,7 @@ def settled(model: str, settings: MapSettings) -> Model:
         device=execution.device,
         runtime=execution.runtime,
         precision=execution.precision,
-        window=window_sides(card.network, settings.window or WRITE_SIDE)[0],
+        window=window_side(card.network, settings.window or WRITE_SIDE),
         threshold=card.threshold if options.threshold is None else options.threshold,
     )
     return Model(path, card.name, checkpoint.digest, exact)
@@ -185,10 +185,8 @@ def ready(model: Model, kept: bytes = b"") -> "tuple[Checkpoint, Predictor]":
     """
     from model.checkpoint import load_checkpoint
     from model.predictor import load_predictor
-    from model.segment import WRITE_SIDE, window_sides
 
     checkpoint = load_checkpoint(model.path)
     if checkpoint.digest != model.digest:
         raise CheckpointError(f"{model.path.name}: the file has changed since the batch began")
-    _, side = window_sides(checkpoint.card.network, model.settings.window or WRITE_SIDE)
-    return checkpoint, load_predictor(checkpoint, _execution(model.settings), side, kept=kept)
+    return checkpoint, load_predictor(checkpoint, _execution(model.settings), kept=kept)

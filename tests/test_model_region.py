@@ -10,7 +10,7 @@ import pytest
 from annotations.errors import UsageError
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.predictor import Execution, load_predictor
-from model.segment import ExtentMap, segment, window_sides
+from model.segment import ExtentMap, segment
 from tests.conftest import draw_slide
 from tiling.canvas_view import CanvasView
 from tiling.frame import Box
@@ -37,8 +37,7 @@ def mapped(
     slide: Slide, checkpoint: Checkpoint, work: Path, region: Box | None = None
 ) -> tuple[ExtentMap, npt.NDArray[np.uint8]]:
     """The map, and its planes uint8 [classes, h, w]."""
-    side = window_sides(checkpoint.card.network, SIDE)[1]
-    predictor = load_predictor(checkpoint, Execution(precision="fp32"), side)
+    predictor = load_predictor(checkpoint, Execution(precision="fp32"))
     found = segment(
         slide, checkpoint, predictor, work=work, key="k", write_side=SIDE, region_level0=region
     )
@@ -91,7 +90,7 @@ def test_only_windows_over_the_region_are_read(
     region = Box(450, 350, 60, 50)
     mapped(replace(slide, levels=[Spy()]), checkpoint, tmp_path, region)
     windows = [box for box in read if box.width < 1001]  # all but the overview
-    halo = window_sides(checkpoint.card.network, SIDE)[1] * 4.0 / 1.7
+    halo = checkpoint.card.network.halo * 4.0 / 1.7
     assert windows
     for box in windows:
         assert box.x >= region.x - 2 * halo and box.right <= region.right + 2 * halo

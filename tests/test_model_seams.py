@@ -11,7 +11,7 @@ import torch
 from model.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, shipped_models
 from model.network import Network, NetworkConfig
 from model.predictor import Execution, Predictor, load_predictor
-from model.segment import segment, window_maps, window_sides
+from model.segment import segment, window_maps
 from tests.conftest import write_random_model
 from tiling.frame import Box, Frame
 from tiling.grid import Window, plan_windows
@@ -85,7 +85,7 @@ def one_pass(slide: Slide, frame: Frame, checkpoint: Checkpoint) -> Map:
     stride, halo = network.total_stride, network.halo
     width, height = (-(-side // stride) * stride for side in (frame.width, frame.height))
     patch = slide.read(frame, Box(0, 0, width, height).padded(halo))
-    maps = load_predictor(checkpoint, REFERENCE, max(patch.shape))(patch[None])[0]
+    maps = load_predictor(checkpoint, REFERENCE)(patch[None])[0]
     margin, whole = halo // network.output_stride, frame.coarser(network.output_stride)
     return maps[:, margin : margin + whole.height, margin : margin + whole.width]
 
@@ -100,7 +100,7 @@ def test_stitched_is_one_pass_for_any_window(
 ) -> None:
     network, frame = checkpoint.card.network, slide.frame(checkpoint.card.mpp)
     windows = windows_of(frame.box, network, side, network.halo)
-    predictor = load_predictor(checkpoint, REFERENCE, windows[0].read.width)
+    predictor = load_predictor(checkpoint, REFERENCE)
     whole = one_pass(slide, frame, checkpoint)
     assert whole[1].std() > 0.01, "a flat map proves nothing"
     assert difference(stitched(slide, frame, checkpoint, windows, predictor), whole) <= TOLERANCE
@@ -109,7 +109,7 @@ def test_stitched_is_one_pass_for_any_window(
 def test_a_shifted_lattice_changes_nothing(slide: Slide, checkpoint: Checkpoint) -> None:
     network, frame = checkpoint.card.network, slide.frame(checkpoint.card.mpp)
     windows = windows_of(frame.box, network, 256, network.halo, shift=3 * network.total_stride)
-    predictor = load_predictor(checkpoint, REFERENCE, windows[0].read.width)
+    predictor = load_predictor(checkpoint, REFERENCE)
     shifted = stitched(slide, frame, checkpoint, windows, predictor)
     assert difference(shifted, one_pass(slide, frame, checkpoint)) <= TOLERANCE
 
@@ -118,7 +118,7 @@ def test_openvino_in_fp32_keeps_the_promise(slide: Slide, checkpoint: Checkpoint
     network, frame = checkpoint.card.network, slide.frame(checkpoint.card.mpp)
     windows = windows_of(frame.box, network, 256, network.halo)
     execution = Execution(runtime="openvino", precision="fp32")
-    predictor = load_predictor(checkpoint, execution, windows[0].read.width)
+    predictor = load_predictor(checkpoint, execution)
     tiled = stitched(slide, frame, checkpoint, windows, predictor)
     assert difference(tiled, one_pass(slide, frame, checkpoint)) <= TOLERANCE
 
@@ -126,7 +126,7 @@ def test_openvino_in_fp32_keeps_the_promise(slide: Slide, checkpoint: Checkpoint
 def test_without_a_halo_the_seams_show(slide: Slide, checkpoint: Checkpoint) -> None:
     network, frame = checkpoint.card.network, slide.frame(checkpoint.card.mpp)
     windows = windows_of(frame.box, network, 256, halo=0)
-    predictor = load_predictor(checkpoint, REFERENCE, 256)
+    predictor = load_predictor(checkpoint, REFERENCE)
     tiled = stitched(slide, frame, checkpoint, windows, predictor)
     assert difference(tiled, one_pass(slide, frame, checkpoint)) > 100 * TOLERANCE
 
@@ -135,7 +135,7 @@ def test_a_lattice_off_the_stride_shows(slide: Slide, checkpoint: Checkpoint) ->
     """Why window origins lie on the total stride: pooling falls elsewhere otherwise."""
     network, frame = checkpoint.card.network, slide.frame(checkpoint.card.mpp)
     off = network.output_stride
-    predictor = load_predictor(checkpoint, REFERENCE, 256 + 2 * network.halo)
+    predictor = load_predictor(checkpoint, REFERENCE)
     box = Box(256, 256, 256, 256)
     moved = Box(box.x + off, box.y + off, 256, 256)
     maps = {
@@ -162,7 +162,7 @@ def test_flat_cut_outs_are_mirrored(checkpoint: Checkpoint, slide: Slide, tmp_pa
     pad = np.pad(inner, [(halo, halo), (halo, halo), (0, 0)], "reflect")
     assert np.array_equal(mirrored, pad)
     windows = windows_of(frame.box, network, 96, halo)
-    predictor = load_predictor(checkpoint, REFERENCE, windows[0].read.width)
+    predictor = load_predictor(checkpoint, REFERENCE)
     tiled = stitched(cut, frame, checkpoint, windows, predictor)
     assert difference(tiled, one_pass(cut, frame, checkpoint)) <= TOLERANCE
 
@@ -173,7 +173,7 @@ def test_a_constant_slide_gives_a_constant_map(checkpoint: Checkpoint, tmp_path:
     flat = Slide.open(tmp_path / "flat.png", Resolution(4.0))
     network, frame = checkpoint.card.network, flat.frame(checkpoint.card.mpp)
     windows = windows_of(frame.box, network, 128, network.halo)
-    predictor = load_predictor(checkpoint, REFERENCE, windows[0].read.width)
+    predictor = load_predictor(checkpoint, REFERENCE)
     tiled = stitched(flat, frame, checkpoint, windows, predictor)
     assert float(np.ptp(tiled[1])) <= TOLERANCE
 
@@ -181,8 +181,7 @@ def test_a_constant_slide_gives_a_constant_map(checkpoint: Checkpoint, tmp_path:
 def stored_map(
     slide: Slide, checkpoint: Checkpoint, work: Path, write_side: int
 ) -> npt.NDArray[np.uint8]:
-    _, side = window_sides(checkpoint.card.network, write_side)
-    predictor = load_predictor(checkpoint, REFERENCE, side)
+    predictor = load_predictor(checkpoint, REFERENCE)
     result = segment(slide, checkpoint, predictor, work=work, key="k", write_side=write_side)
     with result.canvas:
         return np.stack(
@@ -258,7 +257,7 @@ def test_receptive_radius_is_a_bound_and_not_a_loose_one(config: NetworkConfig) 
 
 def test_classes_share_probability_one(checkpoint: Checkpoint) -> None:
     patch = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
-    maps = load_predictor(checkpoint, REFERENCE, 128)(patch)
+    maps = load_predictor(checkpoint, REFERENCE)(patch)
     assert maps.dtype == np.float32
     assert np.allclose(maps.sum(1), 1, atol=1e-5)
 

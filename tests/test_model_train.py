@@ -86,7 +86,7 @@ def test_it_learns_what_is_plain_to_see(cohort: Cohort, tmp_path: Path) -> None:
         side = 448
         patch = slide.read(frame, Box(0, 0, side, side))
     execution = Execution(runtime="torch", precision="fp32")
-    found = load_predictor(result.checkpoint, execution, side)(patch[None])[0, 1] > 0.5
+    found = load_predictor(result.checkpoint, execution)(patch[None])[0, 1] > 0.5
     y, x = np.nonzero(found[: HEIGHT // 4, : WIDTH // 4])
     hits = shapely.contains_xy(ellipse, x * 4 + 2, y * 4 + 2)
     dice = 2 * hits.sum() / (len(x) + ellipse.area / 16)
@@ -284,7 +284,7 @@ def test_three_classes_train_and_are_told_apart(tmp_path: Path) -> None:
     assert set(np.unique(labels)) == {0, 1, 2}
     card = ModelCard("three", config.network, config.classes, 1, 4.0)
     result = train([case], [], config, card, out=tmp_path, seed=0)
-    maps = load_predictor(result.checkpoint, Execution(runtime="torch"), 64)(
+    maps = load_predictor(result.checkpoint, Execution(runtime="torch"))(
         np.zeros((1, 64, 64, 3), np.uint8)
     )
     assert maps.shape == (1, 3, 16, 16)

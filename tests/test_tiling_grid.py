@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiling.frame import Frame
-from tiling.grid import plan_windows
+from tiling.frame import Box, Frame
+from tiling.grid import WINDOW_PIXELS, plan_windows
 from tiling.tissue import TissueMask
 
 
@@ -58,10 +58,10 @@ def test_windows_cover_the_tissue_once_and_nothing_else(
     times_written = np.zeros((height, width), int)
     for window in windows:
         write, read = window.write, window.read
-        assert write.width == write.height >= write_side
-        assert write.width < write_side + stride
-        assert {v % stride for v in (write.x, write.y, write.width, write.x - read.x)} == {0}
-        assert write.x % write.width == write.y % write.height == 0
+        assert 0 < write.width < write_side + stride
+        assert 0 < write.height < write_side + stride
+        sides = (write.x, write.y, write.width, write.height, write.x - read.x)
+        assert {v % stride for v in sides} == {0}
         assert halo <= write.x - read.x < halo + stride
         assert read == write.padded(write.x - read.x)
         part = np.s_[write.y : write.bottom, write.x : write.right]
@@ -69,9 +69,56 @@ def test_windows_cover_the_tissue_once_and_nothing_else(
         times_written[part] += 1
     assert times_written.max(initial=0) <= 1
     assert (times_written[full] == 1).all()
-    assert [(w.write.y, w.write.x) for w in windows] == sorted(
-        (w.write.y, w.write.x) for w in windows
-    )
+
+
+def pieces_of(frame: Frame, *boxes: Box) -> TissueMask:
+    """Tissue in boxes of the frame, on a mask of 16 pixels a side."""
+    tissue = all_tissue(frame, 16)
+    mask = np.zeros_like(tissue.mask)
+    for box in boxes:
+        mask[box.y // 16 : box.bottom // 16, box.x // 16 : box.right // 16] = True
+    return replace(tissue, mask=mask)
+
+
+def test_windows_fit_the_pieces_of_tissue() -> None:
+    frame = frame_of(9600, 9600)
+    pieces = (Box(320, 640, 1600, 640), Box(4800, 4000, 320, 1920), Box(8000, 320, 960, 960))
+    windows = plan_windows(frame, pieces_of(frame, *pieces), write_side=2048, halo=64, stride=32)
+    assert {w.write for w in windows} == set(pieces)
+
+
+def test_what_is_too_large_is_cut_evenly() -> None:
+    frame = frame_of(6400, 3200)
+    windows = plan_windows(frame, all_tissue(frame, 16), write_side=2048, halo=64, stride=32)
+    assert len(windows) == 8
+    assert sum(w.write.area for w in windows) == frame.width * frame.height
+
+
+def test_pieces_that_lie_close_share_a_window() -> None:
+    """Two halos cost more than the glass between."""
+    frame = frame_of(1600, 1600)
+    close = pieces_of(frame, Box(320, 320, 320, 320), Box(704, 320, 320, 320))
+    assert len(plan_windows(frame, close, write_side=2048, halo=192, stride=32)) == 1
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 999), share=st.sampled_from([0.01, 0.1, 0.5]))
+def test_fitted_windows_read_less_than_a_lattice_would(seed: int, share: float) -> None:
+    """Counting, as the plan does, what each window costs beside its pixels."""
+    frame = frame_of(6400, 6400)
+    tissue = mask_of(frame, 320, seed, share)
+    fitted = plan_windows(frame, tissue, write_side=1600, halo=96, stride=32)
+    lattice = tissue.mask.reshape(4, 5, 4, 5).any((1, 3)).sum()
+    cost = sum(w.read.area + WINDOW_PIXELS for w in fitted)
+    assert cost <= lattice * ((1600 + 2 * 96) ** 2 + WINDOW_PIXELS)
+
+
+def test_a_huge_slide_is_planned_on_a_coarser_lattice() -> None:
+    frame = frame_of(400_000, 300_000)
+    tissue = all_tissue(frame, 1000)
+    windows = plan_windows(frame, tissue, write_side=4096, halo=64, stride=32)
+    assert sum(w.write.area for w in windows) >= frame.width * frame.height
+    assert sum(w.read.area for w in windows) < 1.1 * frame.width * frame.height
 
 
 def test_tissue_pixels_that_stick_out_of_the_frame_need_no_windows_there() -> None:

@@ -10,7 +10,18 @@ from model.cohort import Case
 from model.labelled import load_outlines
 from model.measure import Question
 from model.stored import StoredResult
-from tiling.draw import BRIGHT, DARK, Card, Colour, Points, ScaleBar, paint, rounded, strokes
+from tiling.draw import (
+    BRIGHT,
+    DARK,
+    Card,
+    Colour,
+    Paths,
+    Points,
+    ScaleBar,
+    paint,
+    rounded,
+    strokes,
+)
 from tiling.frame import Frame
 from tiling.resample import RGB
 from tiling.slide import Slide
@@ -46,23 +57,22 @@ def draw_comparison(case: Case, result: Path, question: Question, caption: str) 
     own = _model_rings(stored, frame)
     expert = [o.polygon for o in outlines if o.label == question.foreground]
     dashes = [dash for ring in _rings(expert, frame) for dash in dashed(ring, DASH, GAP)]
-    for lines, colour in ((own, MODEL), (dashes, BRIGHT)):
-        if lines:
-            halo, line = strokes(lines, (frame.width, frame.height), (HALO_WIDTH, LINE_WIDTH))
-            paint(picture, halo, DARK, 0.7)
-            paint(picture, line, colour)
+    for lines, colour in ((own, MODEL), (Paths.joined(dashes), BRIGHT)):
+        halo, line = strokes(lines, (frame.width, frame.height), (HALO_WIDTH, LINE_WIDTH))
+        paint(picture, halo, DARK, 0.7)
+        paint(picture, line, colour)
     card = Card(picture)
     card.scale_bar(ScaleBar.fitting(frame.mpp[0], max(picture.shape[1] / 4, 160)))
     card.words(caption)
     return card.pixels
 
 
-def _model_rings(stored: StoredResult, frame: Frame) -> list[Points]:
+def _model_rings(stored: StoredResult, frame: Frame) -> Paths:
     with stored.open_map() as values:
         regions = trace_regions(values.read, values.size, stored.threshold)
     cut = np.array(stored.frame.downsample) / frame.downsample / 2
     rings = _rings([to_level0(region.polygon, stored.frame) for region in regions], frame)
-    return [rounded(ring, cut) for ring in rings]
+    return rounded(Paths.joined(rings), cut)
 
 
 def _rings(polygons_level0: Sequence[shapely.Polygon], frame: Frame) -> list[Points]:

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely import MultiPolygon, Polygon
+from shapely import MultiPolygon
 
 from model.segment import ExtentMap
 from tiling.draw import (
     BRIGHT,
     DARK,
     Card,
-    Points,
+    Paths,
     ScaleBar,
     colours,
     paint,
@@ -22,12 +22,13 @@ from tiling.draw import (
 )
 from tiling.frame import Box, Frame
 from tiling.masks import rasterise
+from tiling.native import native_frame
 from tiling.resample import RGB
 from tiling.slide import Slide
 
 from .lesions import Lesion
 
-LONGEST_SIDE = 1600
+SIDE = 1280  # pixels of the longer side, or up to 1.4 times more or less
 LEAST_SIDE = 600  # smaller slides are enlarged, so that lines are thin beside their pixels
 STRIP = 64  # picture rows looked at together
 TINT = 0.35
@@ -44,13 +45,13 @@ def draw_overlay(
 ) -> RGB:
     """A sheet with the slide's scanned part and the lesions on it; uint8 [h, w, 3].
 
-    Memory does not grow with the slide: at most LONGEST_SIDE pixels a side, the map in strips.
+    Memory does not grow with the slide: about SIDE pixels a side, the map in strips.
     """
     picture, frame = _picture(slide)
     if lesions:
-        shapes = _in_picture(lesions, frame, extent_map.frame)
-        _tint(picture, frame, shapes, extent_map, threshold)
-        _outline(picture, shapes)
+        polygons, rings = _in_picture(lesions, frame, extent_map.frame)
+        _tint(picture, frame, polygons, extent_map, threshold)
+        _outline(picture, rings)
     card = Card(picture)
     card.scale_bar(ScaleBar.fitting(frame.mpp[0], max(picture.shape[1] / 4, 160)))
     card.colour_bar(f"probability {threshold:.2g}", "1")
@@ -59,34 +60,34 @@ def draw_overlay(
 
 
 def _picture(slide: Slide) -> tuple[RGB, Frame]:
-    overview, downsample = slide.overview(LONGEST_SIDE)
+    """The slide, and where the picture's pixels lie on it."""
+    bounds = slide.bounds_level0
+    looked = native_frame(slide, max(1.0, max(bounds.width, bounds.height) / SIDE))
+    overview = slide.read(looked, looked.box)
     times = max(1, LEAST_SIDE // max(overview.shape[:2]))
     picture = overview.repeat(times, axis=0).repeat(times, axis=1)
-    bounds, mpp = slide.bounds_level0, slide.known_mpp
-    per_pixel = (downsample[0] / times, downsample[1] / times)
-    frame = Frame(
-        origin_level0=(float(bounds.x), float(bounds.y)),
-        downsample=per_pixel,
-        mpp=(mpp[0] * per_pixel[0], mpp[1] * per_pixel[1]),
+    frame = replace(
+        looked,
+        downsample=(looked.downsample[0] / times, looked.downsample[1] / times),
+        mpp=(looked.mpp[0] / times, looked.mpp[1] / times),
         width=picture.shape[1],
         height=picture.shape[0],
     )
     return picture, frame
 
 
-def _in_picture(lesions: Sequence[Lesion], frame: Frame, map_frame: Frame) -> MultiPolygon:
-    """The lesions in the picture's pixels, with the map's stairs taken out."""
-    cut = np.array(map_frame.downsample) / frame.downsample / 2
-    origin = np.array(frame.origin_level0)
-
-    def smooth(points: Points) -> Points:
-        return rounded((points - origin) / frame.downsample, cut)
-
-    polygons = []
-    for polygon in (lesion.polygon_level0 for lesion in lesions):
-        outer, *inner = (smooth(shapely.get_coordinates(r)) for r in shapely.get_rings(polygon))
-        polygons.append(Polygon(outer, inner))
-    return MultiPolygon(polygons)
+def _in_picture(
+    lesions: Sequence[Lesion], frame: Frame, map_frame: Frame
+) -> tuple[MultiPolygon, Paths]:
+    """The lesions in the picture's pixels, with the map's stairs taken out, and their rings."""
+    polygons = np.array([lesion.polygon_level0 for lesion in lesions])
+    rings, owner = shapely.get_rings(polygons, return_index=True)
+    traced = Paths.along(rings)
+    origin, downsample = np.array(frame.origin_level0), np.array(frame.downsample)
+    cut = np.array(map_frame.downsample) / downsample / 2
+    smooth = rounded(replace(traced, points=(traced.points - origin) / downsample), cut)
+    linear = shapely.linearrings(smooth.points, indices=smooth.number)
+    return shapely.multipolygons(shapely.polygons(linear, indices=owner)), smooth
 
 
 def _tint(
@@ -94,13 +95,14 @@ def _tint(
 ) -> None:
     """Colour the lesions by probability."""
     pixels = replace(frame, origin_level0=(0.0, 0.0), downsample=(1.0, 1.0))
+    inside = rasterise([(shapes, 1)], pixels, pixels.box)
+    scale = colours((np.arange(256) / 255 - threshold) / (1 - threshold))
     for y in range(0, frame.height, STRIP):
         strip = Box(0, y, frame.width, min(STRIP, frame.height - y))
-        inside = rasterise([(shapes, 1)], pixels, strip).astype(np.bool_)
-        if inside.any():
-            values = _sampled(extent_map, frame, strip).astype(np.float32) / 255
-            tints = colours((values - threshold) / (1 - threshold))
-            paint(picture[y : strip.bottom], inside.astype(np.float32), tints, TINT)
+        share = inside[y : strip.bottom].astype(np.float32)
+        if share.any():
+            tints = scale[_sampled(extent_map, frame, strip)]
+            paint(picture[y : strip.bottom], share, tints, TINT)
 
 
 def _sampled(extent_map: ExtentMap, frame: Frame, box: Box) -> NDArray[np.uint8]:
@@ -125,9 +127,8 @@ def _indices(first: float, step: float, count: int, size: int) -> NDArray[np.int
     return places.clip(0, size - 1)
 
 
-def _outline(picture: RGB, shapes: MultiPolygon) -> None:
+def _outline(picture: RGB, rings: Paths) -> None:
     """A bright line on a dark one: seen on pale and on dark tissue alike."""
-    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(shapes.geoms)]
     height, width = picture.shape[:2]
     halo, line = strokes(rings, (width, height), (HALO_WIDTH, LINE_WIDTH))
     paint(picture, halo, DARK, 0.8)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 from PIL import Image, ImageDraw, ImageFont
 
 from .resample import RGB
@@ -37,61 +38,108 @@ def paint(
     picture: RGB, share: Share, colour: Colour | npt.NDArray[np.float32], opacity: float = 1.0
 ) -> None:
     """Mix a colour, or one a pixel ([h, w, 3]), into a picture where `share` covers it."""
-    rows = np.flatnonzero(share.any(axis=1))
-    if not len(rows):
-        return
-    part = slice(int(rows[0]), int(rows[-1]) + 1)
-    weight = share[part, :, None] * np.float32(opacity)
+    where = share > 0
+    weight = share[where][:, None] * np.float32(opacity)
     new = np.asarray(colour, np.float32)
-    new = new[part] if new.ndim == 3 else new
-    picture[part] = np.rint(picture[part] * (1 - weight) + new * weight).astype(np.uint8)
+    new = new[where] if new.ndim == 3 else new
+    picture[where] = np.rint(picture[where] * (1 - weight) + new * weight).astype(np.uint8)
 
 
-def rounded(ring: Points, cut: Points) -> Points:
-    """A closed ring with each corner cut off, by `cut` (x, y) or half its edges if they are short.
+@dataclass(frozen=True)
+class Paths:
+    """Lines one after another: their `points`, and the number of the line that each is on, int [n].
+
+    All at once, because a speckled map has too many to draw one by one.
+    """
+
+    points: Points
+    number: npt.NDArray[np.int64]
+
+    @classmethod
+    def joined(cls, lines: Sequence[Points]) -> "Paths":
+        """Lines given one by one."""
+        number = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+        return cls(np.concatenate([np.empty((0, 2)), *lines]), number)
+
+    @classmethod
+    def along(cls, rings: npt.NDArray[np.object_]) -> "Paths":
+        """Along shapely's rings."""
+        return cls(*shapely.get_coordinates(rings, return_index=True))
+
+    @property
+    def edges(self) -> tuple[Points, Points, npt.NDArray[np.int64]]:
+        """Start and end of each edge, and the number of its line."""
+        within = self.number[1:] == self.number[:-1]
+        return self.points[:-1][within], self.points[1:][within], self.number[1:][within]
+
+
+def rounded(rings: Paths, cut: Points) -> Paths:
+    """Closed rings with each corner cut off, by `cut` (x, y) or half its edges if they are short.
 
     Takes the stairs out of outlines traced along pixel edges; `cut` is half a pixel of theirs.
     """
-    start, end = ring[:-1], ring[1:]
+    start, end, number = rings.edges
     edge = end - start
     with np.errstate(divide="ignore"):
         part = np.minimum(cut / np.abs(edge), 0.5).min(axis=1, keepdims=True)
     points = np.stack([start + part * edge, end - part * edge], axis=1).reshape(-1, 2)
-    return np.concatenate([points, points[:1]])
+    number = number.repeat(2)
+    first = np.flatnonzero(np.diff(number, prepend=-1))
+    after = np.append(first[1:], len(number))[: len(first)]
+    return Paths(
+        np.insert(points, after, points[first], axis=0), np.insert(number, after, number[first])
+    )
 
 
-def strokes(rings: Sequence[Points], size: tuple[int, int], widths: Sequence[float]) -> list[Share]:
-    """How much of each pixel lines along `rings` cover, for each of `widths` in pixels.
+def strokes(paths: Paths, size: tuple[int, int], widths: Sequence[float]) -> list[Share]:
+    """How much of each pixel lines along `paths` cover, for each of `widths` in pixels.
 
     `size` is the picture's width and height. However small a ring, it leaves a dot.
     """
-    width, height = size
-    canvas = Image.new("1", (width * FINER, height * FINER))
-    draw = ImageDraw.Draw(canvas)
-    for ring in rings:
-        draw.line((ring * FINER).ravel().tolist(), fill=1)
-    thin = np.asarray(canvas)
+    thin = _traced(paths, size)
     return [_averaged(_thickened(thin, line * FINER / 2)) for line in widths]
 
 
+def _traced(paths: Paths, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """The pixels of the finer grid that lines pass through."""
+    finer = np.array(size) * FINER
+    # Lines that leave the picture are followed no further than its own size.
+    near = np.clip(paths.points * FINER, -finer, 2 * finer)
+    paths = Paths(np.floor(near), paths.number)
+    start, end, _ = (part.astype(np.int64) for part in paths.edges)
+    steps = np.abs(end - start).max(axis=1)
+    edge = np.repeat(np.arange(len(steps)), steps)
+    step = np.arange(len(edge)) - np.repeat(np.cumsum(steps) - steps, steps)
+    way = (end - start)[edge] * (2 * step[:, None]) + steps[edge, None]
+    between = start[edge] + way // (2 * steps[edge, None])
+    places = np.concatenate([paths.points.astype(np.int64), between])
+    x, y = places[((places >= 0) & (places < finer)).all(axis=1)].T
+    thin = np.zeros(finer[::-1], np.bool_)
+    thin[y, x] = True
+    return thin
+
+
 def _thickened(thin: npt.NDArray[np.bool_], radius: float) -> npt.NDArray[np.bool_]:
-    """Every set pixel becomes a disk."""
-    reach = int(radius)
-    thick = thin.copy()
-    rows, columns = np.nonzero(thin)
-    height, width = thin.shape
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            if (dx or dy) and dx * dx + dy * dy <= radius * radius:
-                y, x = np.clip(rows + dy, 0, height - 1), np.clip(columns + dx, 0, width - 1)
-                thick[y, x] = True
+    """Every set pixel becomes a disk: from its poles to its middle, rows that grow wider."""
+    spread, half = thin, 0
+    thick = np.zeros_like(thin)
+    for away in range(min(int(radius), len(thin) - 1), -1, -1):
+        while half < int((radius**2 - away**2) ** 0.5):
+            wider = spread.copy()
+            wider[:, 1:] |= spread[:, :-1]
+            wider[:, :-1] |= spread[:, 1:]
+            spread, half = wider, half + 1
+        thick[away:] |= spread[: len(spread) - away]
+        thick[: len(spread) - away] |= spread[away:]
     return thick
 
 
 def _averaged(mask: npt.NDArray[np.bool_]) -> Share:
-    height, width = mask.shape[0] // FINER, mask.shape[1] // FINER
-    blocks = mask.reshape(height, FINER, width, FINER)
-    share: Share = blocks.mean(axis=(1, 3), dtype=np.float32)
+    count = np.zeros((len(mask) // FINER, mask.shape[1] // FINER), np.uint8)
+    for y in range(FINER):
+        for x in range(FINER):
+            count += mask[y::FINER, x::FINER]
+    share: Share = count.astype(np.float32) / np.float32(FINER**2)
     return share
 
 

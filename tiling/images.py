@@ -88,7 +88,7 @@ def read_grey(path: Path) -> npt.NDArray[np.uint8]:
 def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     """Write uint8 [h, w] or [h, w, 3] by way of a temporary file; equal pixels give equal bytes."""
     temporary = path.with_name(f".{path.name}.part")
-    Image.fromarray(pixels).save(temporary, format="PNG", optimize=False)
+    temporary.write_bytes(png_bytes(pixels))
     temporary.replace(path)
 
 

@@ -1,145 +1,181 @@
-"""What predicting a slide costs beside the network's own arithmetic, in one run.
+"""What predicting a slide costs, side by side: Extent, the forward pass alone, MONAI's inferer.
 
-    python benchmarks/predict.py [SLIDE] [--side 16384] [--model breast-idc] [--mpp 1.0]
+    python benchmarks/predict.py [SLIDE] [--side 16384] [--model breast-idc]
+        [--model-mpp 1.0,own] [--ways openvino-bf16,openvino-fp32,torch-bf16,torch-fp32]
+        [--monai-batches 4] [--repeats 3] [--scaling [16384,32768,65536]] [--workers 1,2]
+        [--markdown benchmarks/RESULTS.md]
 
-Without a slide it draws one of --side x --side pixels at 1 µm/px, a third of it tissue. The steps
-that `extent predict` takes in its worker are timed here in one process: opening, digest, tissue,
-reading, inference, canvas, then pyramid, tracing, overlay. Beside it stands the forward pass alone
-over the same read boxes, decoded beforehand. The start of processes and loading the model are
-reported apart.
+Without a slide it draws one of --side x --side pixels at 1 µm/px, a third of it tissue. All use the
+same weights, by default once as if they were for 1 µm/px and once at the model's own resolution.
+Each contender runs in a process of its own: first alone, watched for its memory, then in turns with
+the others. MONAI takes part where it is installed (`pip install '.[benchmark]'`) and the slide has
+a level of the model's resolution; see `benchmarks/monai_wsi.py` for how it is used.
+
+--scaling repeats Extent's default and the forward pass on drawn slides of growing size; --workers
+times the command `extent predict` on several slides. --markdown also writes the tables into their
+sections of a file.
 """
 
 import argparse
-import json
 import tempfile
-import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
-from model.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
-from model.predictor import Execution, Predictor, load_predictor
-from model.segment import WRITE_SIDE, segment, window_sides
-from service.report import ReportOptions, RunFacts, write_result
-from tiling.grid import Window, plan_windows
-from tiling.resolution import Resolution
-from tiling.slide import Slide
-from tiling.slide_files import slide_digest
+from rich.console import Console
+
+from benchmarks.apart import Contender
+from benchmarks.contenders import Extent, Forward, Way
+from benchmarks.job import Facts, Job, prepare
+from benchmarks.machine import describe_machine
+from benchmarks.measure import Measured, measure
+from benchmarks.monai_wsi import Monai
+from benchmarks.one_pass import Crop
+from benchmarks.scaling import Sized, batch_table, run_batch, size_table
+from benchmarks.side_by_side import SideBySide
+from benchmarks.tables import Table, put_section
 from tiling.synthetic_blocks import write_blocks_slide
-from tiling.tissue import find_tissue
 
-HELD_PATCHES = 8  # decoded at a time for the forward pass alone: memory stays small
-
-
-def predict_once(
-    path: Path, resolution: Resolution, checkpoint: Checkpoint, predictor: Predictor, out: Path
-) -> dict[str, float]:
-    """From opening the slide to the last file written; seconds of each phase."""
-    started = time.perf_counter()
-    marks: dict[str, float] = {}
-    with Slide.open(path, resolution) as slide:
-        digest = slide_digest(path)
-        extent_map = segment(slide, checkpoint, predictor, work=out / "canvas", key="benchmark")
-        marks["map"] = time.perf_counter() - started
-        facts = RunFacts(
-            digest, checkpoint.digest, lambda: time.perf_counter() - started, {}, {}, {}
-        )
-        with extent_map.canvas:
-            folder = out / "result"
-            folder.mkdir()
-            write_result(
-                folder,
-                slide,
-                extent_map,
-                card=checkpoint.card,
-                facts=facts,
-                options=ReportOptions(),
-            )
-    marks["total"] = time.perf_counter() - started
-    marks["files"] = marks["total"] - marks["map"]
-    return marks
+MPP = 1.0  # of drawn slides, µm per level-0 pixel
+WAYS = "openvino-bf16,openvino-fp32,torch-bf16,torch-fp32"
+SIDES = "16384,32768,65536"
+Prepared = tuple[Job, Facts, Crop]
+T = TypeVar("T")
 
 
-def forward_alone(
-    slide: Slide, windows: list[Window], checkpoint: Checkpoint, predictor: Predictor
-) -> float:
-    """Seconds of inference over all read boxes, decoding not counted."""
-    frame = slide.frame(checkpoint.card.mpp)
-    seconds = 0.0
-    for first in range(0, len(windows), HELD_PATCHES):
-        patches = [slide.read(frame, w.read)[None] for w in windows[first : first + HELD_PATCHES]]
-        if first == 0:
-            predictor(patches[0])
-        started = time.perf_counter()
-        for patch in patches:
-            predictor(patch)
-        seconds += time.perf_counter() - started
-    return seconds
+class Benchmark:
+    """One run of the benchmark: what was asked for, and where its files go meanwhile."""
+
+    def __init__(self, arguments: argparse.Namespace, scratch: Path) -> None:
+        self._asked = arguments
+        self._scratch = scratch
+        self._console = Console()
+        self._folders = 0
+
+    def run(self) -> None:
+        """Do all parts; each shows its tables as soon as it has them."""
+        machine = describe_machine()
+        self._console.print(machine, highlight=False)
+        if self._asked.markdown:
+            put_section(self._asked.markdown, "machine", machine)
+        slide = self._asked.slide or self._drawn(self._asked.side)
+        for mpp in self._asked.model_mpp:
+            at = "own" if mpp is None else f"{mpp:g}"
+            prepared = self._prepared(slide, mpp)
+            self._publish(f"side-by-side-{at}", self._side_by_side(*prepared))
+            if self._asked.workers:
+                self._publish(f"workers-{at}", [self._over_workers(*prepared)])
+        if self._asked.slide is None:
+            slide.unlink()
+        if self._asked.scaling:
+            self._over_sizes()
+
+    def _side_by_side(self, job: Job, facts: Facts, crop: Crop) -> list[Table]:
+        ways = self._asked.ways
+        extent = [Extent(job, way, self._folder() / "out") for way in ways]
+        forward = [Forward(job, way) for way in ways]
+        monai = [
+            Monai(job, precision, batch)
+            for precision in ("fp32", "bf16")
+            for batch in self._asked.monai_batches
+        ]
+        pairs = [one for pair in zip(extent, forward, strict=True) for one in pair]
+        found = self._measured([*pairs, *monai], crop)
+        count = 2 * len(ways)
+        return SideBySide(facts, ways, found[:count:2], found[1:count:2], found[count:]).tables()
+
+    def _over_sizes(self) -> None:
+        way = self._asked.ways[0]
+        sized: dict[float | None, list[Sized]] = {mpp: [] for mpp in self._asked.model_mpp}
+        for side in self._asked.scaling:
+            slide = self._drawn(side)
+            for mpp, rows in sized.items():
+                job, facts, _ = self._prepared(slide, mpp)
+                found = self._measured(
+                    [Extent(job, way, self._folder() / "out"), Forward(job, way)]
+                )
+                rows.append(Sized(facts, *found))
+            slide.unlink()
+        for mpp, rows in sized.items():
+            self._publish(f"scaling-{'own' if mpp is None else f'{mpp:g}'}", [size_table(rows)])
+
+    def _over_workers(self, job: Job, facts: Facts, _: Crop) -> Table:
+        slides = self._asked.batch_slides
+        runs = []
+        for number in range(self._asked.repeats):
+            for workers in self._asked.workers:
+                self._say(f"extent predict --workers {workers}, round {number + 1}")
+                runs.append(run_batch(job, slides, workers, self._folder()))
+        return batch_table(runs, slides, facts)
+
+    def _measured(
+        self, contenders: Sequence[Contender], crop: Crop | None = None
+    ) -> list[Measured]:
+        return measure(contenders, self._asked.repeats, crop=crop, say=self._say)
+
+    def _prepared(self, slide: Path, mpp: float | None) -> Prepared:
+        self._say("one pass over a crop")
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(prepare, slide, self._asked.model, mpp, self._folder()).result()
+
+    def _drawn(self, side: int) -> Path:
+        self._say(f"drawing {side:,} x {side:,} pixels")
+        path = self._scratch / f"drawn-{side}.tiff"
+        write_blocks_slide(path, side, side, mpp=MPP)
+        return path
+
+    def _folder(self) -> Path:
+        self._folders += 1
+        folder = self._scratch / str(self._folders)
+        folder.mkdir()
+        return folder
+
+    def _publish(self, section: str, tables: list[Table]) -> None:
+        for table in tables:
+            table.show(self._console)
+        if self._asked.markdown:
+            text = "\n\n".join(table.markdown() for table in tables)
+            put_section(self._asked.markdown, section, text)
+
+    def _say(self, what: str) -> None:
+        self._console.log(what, highlight=False, markup=False)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("slide", nargs="?", type=Path)
     parser.add_argument("--side", type=int, default=16384)
     parser.add_argument("--model", default="breast-idc")
-    parser.add_argument("--mpp", type=float)
-    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
-    parser.add_argument("--runtime", default="auto", choices=["auto", "torch", "openvino"])
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
-
-    checkpoint = load_checkpoint(find_checkpoint(arguments.model))
-    network = checkpoint.card.network
-    write, read = window_sides(network, WRITE_SIDE)
-    started = time.perf_counter()
-    execution = Execution(runtime=arguments.runtime, precision=arguments.precision)
-    predictor = load_predictor(checkpoint, execution, read)
-    loading = time.perf_counter() - started
-
-    with tempfile.TemporaryDirectory() as scratch:
-        path = arguments.slide
-        if path is None:
-            path = Path(scratch) / "drawn.tiff"
-            write_blocks_slide(path, arguments.side, arguments.side, mpp=1.0)
-        resolution = Resolution(arguments.mpp)
-        with Slide.open(path, resolution) as slide:
-            frame = slide.frame(checkpoint.card.mpp)
-            tissue = find_tissue(slide, frame, output_stride=network.output_stride)
-            windows = plan_windows(
-                frame, tissue, write_side=write, halo=network.halo, stride=network.total_stride
-            )
-            rows = []
-            for repeat in range(arguments.repeats):
-                out = Path(scratch) / f"run-{repeat}"
-                out.mkdir()
-                marks = predict_once(path, resolution, checkpoint, predictor, out)
-                rows.append(
-                    {**marks, "forward": forward_alone(slide, windows, checkpoint, predictor)}
-                )
-            read_mm2 = sum(w.read.area for w in windows) * frame.pixel_area_mm2
-    best = {key: min(row[key] for row in rows) for key in rows[0]}
-    ratios = sorted(row["total"] / row["forward"] for row in rows)
-    print(
-        json.dumps(
-            {
-                "slide": path.name,
-                "level0_megapixels": round(slide.size_level0[0] * slide.size_level0[1] / 1e6, 1),
-                "predictor": predictor.describe,
-                "windows": len(windows),
-                "seconds": {key: round(value, 3) for key, value in best.items()},
-                "loading_seconds": round(loading, 2),
-                "predict_to_forward": {
-                    "lowest": round(ratios[0], 2),
-                    "median": round(ratios[len(ratios) // 2], 2),
-                    "highest": round(ratios[-1], 2),
-                },
-                "read_to_tissue_area": round(read_mm2 / tissue.area_mm2, 2) if windows else None,
-                "tissue_mm2": round(tissue.area_mm2, 2),
-                "megapixels_read_per_second": round(
-                    sum(w.read.area for w in windows) / 1e6 / best["total"], 2
-                ),
-            },
-            indent=1,
-        )
+    parser.add_argument("--model-mpp", type=listed(mpp_of), default="1.0,own")
+    parser.add_argument("--ways", type=listed(Way.of), default=WAYS)
+    parser.add_argument(
+        "--monai-batches", type=listed(int), default="4" if find_spec("monai") else ""
     )
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--scaling", type=listed(int), nargs="?", const=SIDES, default="")
+    parser.add_argument("--workers", type=listed(int), default="")
+    parser.add_argument("--batch-slides", type=int, default=4)
+    parser.add_argument("--markdown", type=Path)
+    return parser.parse_args(arguments)
+
+
+def mpp_of(text: str) -> float | None:
+    """µm/px; None for `own`."""
+    return None if text == "own" else float(text)
+
+
+def listed(of: Callable[[str], T]) -> Callable[[str], list[T]]:
+    """What turns `a,b` into a list; nothing into an empty one."""
+    return lambda text: [of(part) for part in text.split(",") if part]
+
+
+def main() -> None:
+    arguments = parse()
+    with tempfile.TemporaryDirectory() as scratch:
+        Benchmark(arguments, Path(scratch)).run()
 
 
 if __name__ == "__main__":

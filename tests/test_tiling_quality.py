@@ -57,12 +57,13 @@ def test_the_half_out_of_focus_is_measured(tmp_path: Path) -> None:
 
 
 def test_a_sample_of_blocks_stands_for_a_slide_over_budget(tmp_path: Path) -> None:
-    blurred = ndimage.gaussian_filter(_tissue(), (2.5, 2.5, 0))
-    whole, area = _assessed(blurred, tmp_path)
-    sample, _ = _assessed(blurred, tmp_path, budget=SIDE * SIDE // 3)
+    density = _tissue()
+    density[500:] = ndimage.gaussian_filter(density, (2.5, 2.5, 0))[500:]
+    whole, area = _assessed(density, tmp_path)
+    sample, _ = _assessed(density, tmp_path, budget=SIDE * SIDE * 6 // 10)
     assert sample != whole
-    assert sample.out_of_focus_mm2 == pytest.approx(whole.out_of_focus_mm2, rel=0.1)
-    assert whole.out_of_focus_mm2 > 0.85 * area
+    assert sample.out_of_focus_mm2 == pytest.approx(whole.out_of_focus_mm2, rel=0.2)
+    assert whole.out_of_focus_mm2 > 0.4 * area
 
 
 @pytest.mark.parametrize(

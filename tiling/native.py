@@ -2,11 +2,15 @@
 
 import math
 
+import numpy as np
+import numpy.typing as npt
+
 from .frame import Frame
 from .resample import Level
 from .slide import Slide
 
 MOST_OFF = math.log(1.4)
+Positions = npt.NDArray[np.float64]
 
 
 def native_frame(slide: Slide, downsample: float) -> Frame:
@@ -34,6 +38,22 @@ def native_frame(slide: Slide, downsample: float) -> Frame:
         width=_count(bounds.width, per_pixel[0]),
         height=_count(bounds.height, per_pixel[1]),
     )
+
+
+def pixel_centres(frame: Frame, target: Frame) -> tuple[Positions, Positions]:
+    """Where the centres of a frame's columns and rows lie, in the pixels of another."""
+    columns, rows = (
+        ((np.arange(count, dtype=np.float64) + 0.5) * own + origin - target_origin) / other
+        for count, own, origin, target_origin, other in zip(
+            (frame.width, frame.height),
+            frame.downsample,
+            frame.origin_level0,
+            target.origin_level0,
+            target.downsample,
+            strict=True,
+        )
+    )
+    return columns, rows
 
 
 def _count(size_level0: int, downsample: float) -> int:

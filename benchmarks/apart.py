@@ -1,6 +1,7 @@
 """Contenders, each in a process of its own."""
 
 import multiprocessing
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from benchmarks.one_pass import Crop, Deviation
+from service.process import die_with
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Apart:
         self._started = time.perf_counter()
         self._name = contender.name
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(contender, theirs), daemon=False)
+        self._process = context.Process(target=_serve, args=(contender, theirs, os.getpid()))
         self._process.start()
         theirs.close()
         self.pid = self._process.pid or 0
@@ -109,8 +111,9 @@ class Apart:
             raise SystemExit(f"{self._name}: its process ended with {code}; see above") from None
 
 
-def _serve(contender: Contender, pipe: Connection) -> None:
+def _serve(contender: Contender, pipe: Connection, parent: int) -> None:
     """The other process: load, then run or compare as often as asked, until the pipe closes."""
+    die_with(parent)
     runner = contender.load()
     pipe.send(None)
     while True:

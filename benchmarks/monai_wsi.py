@@ -3,7 +3,7 @@
 `PatchInferer` with `WSISlidingWindowSplitter` over OpenSlide and `AvgMerger`: windows of 512 pixels
 that overlap by 128, averaged where they do. To be fair to it: the module runs channels_last (the
 patch is permuted to the order that it was decoded in, nothing is copied), in inference mode, on as
-many threads as there are cores; a thread decodes ahead (`buffer_size`); `filter_fn` leaves out
+many threads as there are cores; a thread can decode ahead (`buffer_size`); `filter_fn` leaves out
 windows without tissue by Extent's own mask, which costs it nearly nothing, whereas it reads them
 all the same, as the splitter asks only afterwards; the map is held in memory and no file is
 written. The time counted is from opening the slide to the merged map.
@@ -29,21 +29,24 @@ if TYPE_CHECKING:
     from model.network import Probabilities
 
 WINDOW, OVERLAP = 512, 128  # pixels
-DECODED_AHEAD = 8  # windows
 SAME_SCALE = 0.01  # by which a level's µm/px may differ from the model's: MONAI does not resample
 
 
 @dataclass(frozen=True)
 class Monai:
-    """MONAI's inferer with a batch size, in fp32 or in bf16 by autocast."""
+    """MONAI's inferer in fp32, or in bf16 by autocast.
+
+    `batch` windows are computed at once; a thread decodes `ahead` others meanwhile, 0: none does.
+    """
 
     job: Job
-    precision: Literal["fp32", "bf16"] = "fp32"
-    batch: int = 4
+    precision: Literal["fp32", "bf16"]
+    batch: int
+    ahead: int
 
     @property
     def name(self) -> str:
-        return f"MONAI PatchInferer, torch {self.precision}, batches of {self.batch}"
+        return f"MONAI, torch {self.precision}, batches of {self.batch}, {self.ahead} ahead"
 
     def load(self) -> "MonaiRunner":
         import monai.inferers  # noqa: F401  # that takes seconds: a part of loading
@@ -85,7 +88,7 @@ class MonaiRunner:
                 level=_level(self._asked.job.slide, slide.known_mpp[0], self._card.mpp),
             )
             inferer = PatchInferer(
-                splitter, AvgMerger, batch_size=self._asked.batch, buffer_size=DECODED_AHEAD
+                splitter, AvgMerger, batch_size=self._asked.batch, buffer_size=self._asked.ahead
             )
             with torch.inference_mode():
                 self._map = inferer(str(self._asked.job.slide), self._network)

@@ -2,7 +2,7 @@
 
     python benchmarks/predict.py [SLIDE] [--side 16384] [--model breast-idc]
         [--model-mpp 1.0,own] [--ways openvino-bf16,openvino-fp32,torch-bf16,torch-fp32]
-        [--monai-batches 4] [--repeats 3] [--scaling [16384,32768,65536]] [--workers 1,2]
+        [--monai 4-8] [--repeats 3] [--scaling [16384,32768,65536]] [--workers 1,2]
         [--markdown benchmarks/RESULTS.md]
 
 Without a slide it draws one of --side x --side pixels at 1 µm/px, a third of it tissue. All use the
@@ -41,6 +41,7 @@ from tiling.synthetic_blocks import write_blocks_slide
 
 MPP = 1.0  # of drawn slides, µm per level-0 pixel
 WAYS = "openvino-bf16,openvino-fp32,torch-bf16,torch-fp32"
+MONAI = "4-8"  # batches of 4, 8 windows decoded ahead
 SIDES = "16384,32768,65536"
 Prepared = tuple[Job, Facts, Crop]
 T = TypeVar("T")
@@ -78,9 +79,9 @@ class Benchmark:
         extent = [Extent(job, way, self._folder() / "out") for way in ways]
         forward = [Forward(job, way) for way in ways]
         monai = [
-            Monai(job, precision, batch)
+            Monai(job, precision, batch, ahead)
             for precision in ("fp32", "bf16")
-            for batch in self._asked.monai_batches
+            for batch, ahead in self._asked.monai
         ]
         pairs = [one for pair in zip(extent, forward, strict=True) for one in pair]
         found = self._measured([*pairs, *monai], crop)
@@ -151,9 +152,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="breast-idc")
     parser.add_argument("--model-mpp", type=listed(mpp_of), default="1.0,own")
     parser.add_argument("--ways", type=listed(Way.of), default=WAYS)
-    parser.add_argument(
-        "--monai-batches", type=listed(int), default="4" if find_spec("monai") else ""
-    )
+    monai = MONAI if find_spec("monai") else ""
+    parser.add_argument("--monai", type=listed(batch_and_ahead), default=monai)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--scaling", type=listed(int), nargs="?", const=SIDES, default="")
     parser.add_argument("--workers", type=listed(int), default="")
@@ -165,6 +165,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def mpp_of(text: str) -> float | None:
     """µm/px; None for `own`."""
     return None if text == "own" else float(text)
+
+
+def batch_and_ahead(text: str) -> tuple[int, int]:
+    """Sizes of a batch and of what is decoded ahead of it, in windows."""
+    batch, ahead = text.split("-")
+    return int(batch), int(ahead)
 
 
 def listed(of: Callable[[str], T]) -> Callable[[str], list[T]]:

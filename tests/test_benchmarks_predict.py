@@ -148,7 +148,7 @@ def test_deviation_looks_at_tissue_only(tmp_path: Path) -> None:
     crop = Crop(Box(0, 0, 8, 8), Box(0, 0, 2, 2), tmp_path / "c.npz")
     values = np.array([[0.5, 0.5], [1.0, np.nan]], np.float32)
     stored = np.array([[127, 64], [255, 99]], np.uint8)
-    assert crop.deviation(values, stored) == Deviation(0.25, np.float32(0.25 / 3), 0.5)
+    assert crop.deviation(values, stored) == Deviation(0.25, float(np.float32(0.25 / 3)), 0.5)
 
 
 def test_phases_that_come_back_are_summed() -> None:
@@ -177,6 +177,7 @@ def test_arguments() -> None:
     assert asked.model_mpp == [None, 2.0]
     assert asked.scaling == [16384, 32768, 65536]
     assert asked.workers == [1, 2]
+    assert parse(["--monai", "1-0,4-8"]).monai == [(1, 0), (4, 8)]
     assert str(asked.ways[0]) == "openvino bf16"
     with pytest.raises(ValueError, match="not such as"):
         Way.of("openvino-int3")

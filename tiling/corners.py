@@ -68,44 +68,51 @@ def find_regions(
     """
     width, height = size
     found = _Found()
-    # One pixel more than the map, all outside: the borders along its right and lower ends.
-    boxes = [
-        Box(x, y, min(block, width + 1 - x), min(block, height + 1 - y))
-        for y in range(0, height + 1, block)
-        for x in range(0, width + 1, block)
-    ]
+    boxes = _boxes(width, height, block)
     above, below = np.zeros((2, width + 2), np.int64)
-    labels = np.zeros((0, 0), np.int64)
+    beside = np.zeros(0, np.int64)
     for number, box in enumerate(boxes):
-        beside = labels[1:, -1] if box.x else np.zeros(box.height, np.int64)
         if box.x == 0:
             above, below = below, np.zeros(width + 2, np.int64)
-        labels = np.zeros((box.height + 1, box.width + 1), np.int64)
-        labels[0], labels[1:, 0] = above[box.x : box.right + 1], beside
+            beside = np.zeros(box.height, np.int64)
+        over = above[box.x : box.right + 1]
         part = box.intersection(Box(0, 0, width, height))
-        if part.area:
-            numbers, area, value_sum = _label(read(part), least, least_area)
-            if len(area):
+        values = read(part) if part.area else np.zeros((0, 0), np.uint8)
+        inside = values >= least
+        if inside.any() or over.any() or beside.any():
+            labels = np.zeros((box.height + 1, box.width + 1), np.int64)
+            labels[0], labels[1:, 0] = over, beside
+            if inside.any():
                 labels[1 : part.height + 1, 1 : part.width + 1] = found.add(
-                    numbers, area, value_sum
+                    *_label(values, inside, least_area)
                 )
-        below[box.x + 1 : box.right + 1] = labels[-1, 1:]
-        _collect(found, labels, box)
+            below[box.x + 1 : box.right + 1], beside = labels[-1, 1:], labels[1:, -1]
+            _collect(found, labels, box)
+        else:  # as most of a slide is
+            beside = np.zeros(box.height, np.int64)
         if progress:
             progress(number + 1, len(boxes))
     return _joined(found, least_area)
 
 
+def _boxes(width: int, height: int, block: int) -> list[Box]:
+    """One pixel more than the map, all outside: the borders along its right and lower ends."""
+    return [
+        Box(x, y, min(block, width + 1 - x), min(block, height + 1 - y))
+        for y in range(0, height + 1, block)
+        for x in range(0, width + 1, block)
+    ]
+
+
 def _label(
-    values: NDArray[np.uint8], least: int, least_area: int
+    values: NDArray[np.uint8], inside: NDArray[np.bool_], least_area: int
 ) -> tuple[NDArray[np.int32], Integers, Integers]:
     """Number the regions of a block: numbers [h, w] from 1, and the area and value sum of each."""
-    numbers, count = ndimage.label(values >= least)
-    inside = np.flatnonzero(numbers)
-    flat = numbers.ravel()[inside]
+    numbers, count = ndimage.label(inside)
+    flat = numbers[inside]
     area = np.bincount(flat, minlength=count + 1)
     # Floats are exact here: a block's sum of bytes is far below 2 ** 53.
-    value_sum = np.bincount(flat, values.ravel()[inside], count + 1).astype(np.int64)
+    value_sum = np.bincount(flat, values[inside], count + 1).astype(np.int64)
     keep = area >= least_area
     for edge in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
         keep[edge] = True  # it may go on in the next block

@@ -105,6 +105,7 @@ def _traced(paths: Paths, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     finer = np.array(size) * FINER
     # Lines that leave the picture are followed no further than its own size.
     near = np.clip(paths.points * FINER, -finer, 2 * finer)
+    near -= near == finer  # along the far edges: the last pixels
     paths = Paths(np.floor(near), paths.number)
     start, end, _ = (part.astype(np.int64) for part in paths.edges)
     steps = np.abs(end - start).max(axis=1)

@@ -44,6 +44,30 @@ class TissueMask:
         across, down = (cover > 0 for cover in cut._covers())
         return replace(cut, mask=self.mask & down[:, None] & across)
 
+    def coarser(self, times: int) -> "TissueMask":
+        """The mask in pixels `times` as long: True where any of a pixel is tissue."""
+        left, top, right, bottom = (edge / times for edge in self.region)
+        return TissueMask(
+            self.frame.coarser(times),
+            self.factor * times,
+            self.counts(times) > 0,
+            (self.extent[0] / times, self.extent[1] / times),
+            (left, top, right, bottom),
+        )
+
+    def counts(self, times: int) -> npt.NDArray[np.int64]:
+        """How many pixels are tissue in each pixel of the mask that is `times` as coarse."""
+        rows, columns = (np.arange(0, size, times) for size in self.mask.shape)
+        down = np.add.reduceat(self.mask, rows, axis=0, dtype=np.int64)
+        across: npt.NDArray[np.int64] = np.add.reduceat(down, columns, axis=1)
+        return across
+
+    def within(self, kept: Mask, times: int) -> "TissueMask":
+        """The tissue in those pixels of the mask that is `times` as coarse that `kept` says."""
+        height, width = self.mask.shape
+        inside = kept.repeat(times, axis=0).repeat(times, axis=1)[:height, :width]
+        return replace(self, mask=self.mask & inside)
+
     @property
     def area_mm2(self) -> float:
         """The tissue's area within the scanned plane."""

@@ -1,7 +1,9 @@
 """The card in a checkpoint's metadata, read without the weights and without torch."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +16,36 @@ from .card import ModelCard
 CARD_KEY = "extent.card"
 MAX_FILE_BYTES = 1 << 30
 MAX_CARD_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A checkpoint without its weights; `digest` is the SHA-256 of the whole file."""
+
+    card: ModelCard
+    digest: str
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Card and digest. That the weights are all there is checked, not what they are.
+
+    Raises:
+        CheckpointError: not a checkpoint of Extent.
+    """
+    return ModelFile(read_card(path), file_digest(path))
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_card(path: Path) -> ModelCard:

@@ -18,7 +18,7 @@ from torch import Tensor
 from annotations.errors import CheckpointError
 
 from .card import ModelCard as ModelCard
-from .card_file import CARD_KEY, card_in, opened
+from .card_file import CARD_KEY, ModelFile, card_in, file_digest, opened
 from .card_file import read_card as read_card
 from .network import Network
 from .shipped import SHIPPED as SHIPPED
@@ -29,12 +29,10 @@ COUNTER = "num_batches_tracked"  # training's own; no part of a model
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A loaded model; `digest` is the SHA-256 of the whole file."""
+class Checkpoint(ModelFile):
+    """A loaded model."""
 
-    card: ModelCard
     network: Network
-    digest: str
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
@@ -65,7 +63,7 @@ def save_checkpoint(path: Path, card: ModelCard, network: Network) -> Checkpoint
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
-    return Checkpoint(card, network, hashlib.sha256(data).hexdigest())
+    return Checkpoint(card, hashlib.sha256(data).hexdigest(), network)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -84,9 +82,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path.name}: its weights are not all numbers; train it again")
     network = Network(card.network)
     network.load_state_dict(weights, strict=False)  # but for counters, all there: see above
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Checkpoint(card, network.eval(), digest)
+    return Checkpoint(card, file_digest(path), network.eval())
 
 
 def _check_shapes(path: Path, card: ModelCard, file: safe_open) -> None:

@@ -1,24 +1,26 @@
-"""Patches in, probabilities out: numpy at the door, OpenVINO or torch behind it."""
+"""Patches in, probabilities out: numpy at the door, OpenVINO or torch behind it.
 
-import sys
-import warnings
+Both take a second or more to load: neither is, before it is clear that it computes.
+"""
+
+import ctypes
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from annotations.errors import UsageError
 
-from .checkpoint import Checkpoint
-from .network import Probabilities
+from .compiled import Shelf
 
-# Else OpenVINO reports to its makers that it was used; without that module it has a silent one
-sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-import openvino  # noqa: E402
+if TYPE_CHECKING:
+    from .checkpoint import Checkpoint
 
-TRACED_SIDE = 256  # pixels; the trace holds for any shape, and takes seconds for large ones
+NVIDIA_DRIVER, AMD_DRIVER = "libcuda.so.1", Path("/dev/kfd")
 Patches = npt.NDArray[np.uint8]  # [N, H, W, 3]
 Maps = npt.NDArray[np.float32]  # [N, classes, H / output stride, W / output stride]
 
@@ -52,91 +54,16 @@ class Predictor(Protocol):
         """
 
 
-class OpenVinoPredictor:
-    """Runs a network on the CPU through OpenVINO."""
-
-    def __init__(self, compiled: openvino.CompiledModel, precision: str) -> None:
-        """Use `of` or `compiled_before`."""
-        self._compiled = compiled
-        self._request = compiled.create_infer_request()
-        self.describe = f"openvino {openvino.__version__.split('-')[0]} cpu {precision}"
-
-    @classmethod
-    def of(cls, module: Probabilities, precision: str, threads: int) -> Self:
-        """Compile a network: that takes seconds."""
-        example = torch.zeros((1, TRACED_SIDE, TRACED_SIDE, 3), dtype=torch.uint8)
-        with torch.no_grad(), warnings.catch_warnings():
-            # OpenVINO traces; torch would rather have its slower export used
-            warnings.simplefilter("ignore", DeprecationWarning)
-            model = openvino.convert_model(
-                module, example_input=example, input=[([-1, -1, -1, 3], openvino.Type.u8)]
-            )
-        compiled = openvino.Core().compile_model(model, "CPU", _hints(precision, threads))
-        return cls(compiled, precision)
-
-    @classmethod
-    def compiled_before(cls, kept: bytes, precision: str, threads: int) -> Self:
-        """From what another process on this machine kept: that takes a fraction of a second."""
-        return cls(openvino.Core().import_model(kept, "CPU", _hints(precision, threads)), precision)
-
-    def keep(self) -> bytes:
-        """What `compiled_before` takes."""
-        kept: bytes = self._compiled.export_model().getvalue()
-        return kept
-
-    def __call__(self, patches: Patches) -> Maps:
-        return np.array(self._request.infer([patches])[0], dtype=np.float32)
-
-
-class TorchPredictor:
-    """Runs a network through torch, on CUDA or as the reference on the CPU."""
-
-    def __init__(self, module: Probabilities, device: str, precision: str) -> None:
-        self._device = torch.device(device)
-        self._precision = precision
-        self._module = module.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.describe = f"torch {torch.__version__} {self._device.type} {precision}"
-
-    def __call__(self, patches: Patches) -> Maps:
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"),
-        ):
-            out: Maps = self._module(torch.from_numpy(patches).to(self._device)).cpu().numpy()
-        return out
-
-
-def _hints(precision: str, threads: int) -> dict[str, object]:
-    hints: dict[str, object] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": _openvino_type(precision),
-    }
-    return hints | ({"INFERENCE_NUM_THREADS": str(threads)} if threads else {})
-
-
-def _openvino_type(precision: str) -> openvino.Type:
-    return openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32
-
-
-def cpu_computes_bf16() -> bool:
-    """Whether this processor multiplies in bf16."""
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def resolved(execution: Execution) -> Execution:
     """The same without `auto`: the device, runtime and precision that this machine would use.
 
     Raises:
         UsageError: a device or runtime that this machine does not have.
     """
-    cuda = torch.cuda.is_available()
     device = execution.device
     if device == "auto":
-        device = "cuda" if cuda and execution.runtime != "openvino" else "cpu"
-    if device.startswith("cuda") and not cuda:
-        raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu")
-    if not device.startswith(("cpu", "cuda")):
-        raise UsageError(f"--device {device}: known are auto, cpu, cuda and cuda:N")
+        device = "cuda" if execution.runtime != "openvino" and _has_cuda() else "cpu"
+    _check_device(device)
     runtime = execution.runtime
     if runtime == "auto":
         runtime = "torch" if device.startswith("cuda") else "openvino"
@@ -144,24 +71,88 @@ def resolved(execution: Execution) -> Execution:
         raise UsageError("--runtime openvino runs on the CPU; leave --device out or say cpu")
     precision = execution.precision
     if precision == "auto":
-        precision = "bf16" if device != "cpu" or cpu_computes_bf16() else "fp32"
+        precision = "bf16" if device != "cpu" or _cpu_computes_bf16() else "fp32"
     return replace(execution, device=device, runtime=runtime, precision=precision)
 
 
-def load_predictor(checkpoint: Checkpoint, execution: Execution, *, kept: bytes = b"") -> Predictor:
+def load_predictor(checkpoint: "Checkpoint", execution: Execution) -> Predictor:
     """Make a checkpoint ready for patches of any shape (sides: multiples of its total stride).
-
-    `kept`: what `OpenVinoPredictor.keep` gave for the same arguments, which saves seconds.
 
     Raises:
         UsageError: a device or runtime that this machine does not have.
     """
     execution = resolved(execution)
-    if kept and execution.runtime == "openvino":
-        return OpenVinoPredictor.compiled_before(kept, execution.precision, execution.threads)
-    module = Probabilities(checkpoint.network).eval()
     if execution.runtime == "openvino":
-        return OpenVinoPredictor.of(module, execution.precision, execution.threads)
-    if execution.threads:
-        torch.set_num_threads(execution.threads)
-    return TorchPredictor(module, execution.device, execution.precision)
+        from .openvino_predictor import OpenVinoPredictor
+
+        return OpenVinoPredictor.of(checkpoint.network, execution)
+    from .torch_predictor import TorchPredictor
+
+    return TorchPredictor(checkpoint.network, execution)
+
+
+def ready_predictor(
+    digest: str, execution: Execution, shelf: Shelf, load: Callable[[], "Checkpoint"]
+) -> Predictor:
+    """The same for the checkpoint whose file has that SHA-256.
+
+    Where `shelf` has it compiled, that takes a tenth of a second and nothing else of it is read;
+    else `load` gives the checkpoint, and what is compiled is put on the shelf.
+
+    Raises:
+        UsageError: a device or runtime that this machine does not have; what `load` raises.
+    """
+    execution = resolved(execution)
+    if execution.runtime != "openvino":
+        return load_predictor(load(), execution)
+    from .openvino_predictor import OpenVinoPredictor, compiled_name
+
+    name = compiled_name(digest, execution)
+    kept = OpenVinoPredictor.compiled_before(shelf.find(name), execution)
+    if kept is not None:
+        return kept
+    predictor = OpenVinoPredictor.of(load().network, execution)
+    shelf.keep(name, predictor.keep())
+    return predictor
+
+
+def is_compiled(digest: str, execution: Execution, shelf: Shelf) -> bool:
+    """Whether `ready_predictor` would find that checkpoint compiled; so it was loaded once."""
+    execution = resolved(execution)
+    if execution.runtime != "openvino":
+        return False
+    from .openvino_predictor import compiled_name
+
+    return bool(shelf.find(compiled_name(digest, execution)))
+
+
+def _has_cuda() -> bool:
+    """Whether torch sees a GPU; without a driver it sees none, and is not asked."""
+    try:
+        ctypes.CDLL(NVIDIA_DRIVER)
+    except OSError:
+        if not AMD_DRIVER.exists():
+            return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _check_device(device: str) -> None:
+    """Raises UsageError for a device that is not there."""
+    if device == "cpu":
+        return
+    if not re.fullmatch(r"cuda(:[0-9]{1,3})?", device):
+        raise UsageError(f"--device {device}: known are auto, cpu, cuda and cuda:N")
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    if int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {device}: there are {torch.cuda.device_count()} here, from 0")
+
+
+def _cpu_computes_bf16() -> bool:
+    from .openvino_predictor import cpu_computes_bf16
+
+    return cpu_computes_bf16()

@@ -17,8 +17,8 @@ from tiling.reader import read_windows
 from tiling.slide import Slide
 from tiling.tissue import TissueMask, find_tissue
 
-from .checkpoint import Checkpoint
-from .network import NetworkConfig
+from .card_file import ModelFile
+from .network_config import NetworkConfig
 from .predictor import Maps, Predictor
 
 WRITE_SIDE = 2048  # model pixels: larger ones read less and hold more memory
@@ -48,7 +48,7 @@ def window_side(network: NetworkConfig, write_side: int = WRITE_SIDE) -> int:
 
 def segment(
     slide: Slide,
-    checkpoint: Checkpoint,
+    checkpoint: ModelFile,
     predictor: Predictor,
     *,
     work: Path,

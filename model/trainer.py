@@ -16,7 +16,7 @@ from .dataset import Batch, CropSampler
 from .labelled import IGNORED
 from .losses import combined
 from .network import Network
-from .predictor import cpu_computes_bf16
+from .openvino_predictor import cpu_computes_bf16
 
 
 @dataclass(frozen=True)

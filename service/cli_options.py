@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +35,17 @@ def resolution_of(mpp: float | None, force: bool) -> "Resolution":
         return Resolution(mpp, force)
     except ResolutionError as error:
         raise UsageError(str(error)) from None
+
+
+def compiled_models() -> Path | None:
+    """Where models are kept compiled between commands; None for users without a home."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():  # as its specification has it
+        try:
+            cache = Path.home() / ".cache"
+        except RuntimeError:
+            return None
+    return cache / "extent" / "compiled"
 
 
 def complain(text: str) -> None:

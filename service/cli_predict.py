@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from .cli_options import ForceMpp, Model, Mpp, complain, resolution_of
+from .cli_options import ForceMpp, Model, Mpp, compiled_models, complain, resolution_of
 from .interrupts import resumable
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ def predict(
         )
         resolution = resolution_of(mpp, force_mpp)
         found = find_slides(slides)
-        request = Request(found, model, out, settings, resolution, cluster, workers, tls)
+        request = Request(
+            found, model, out, settings, resolution, cluster, workers, tls, compiled_models()
+        )
         raise typer.Exit(_run(request))
 
 

@@ -162,7 +162,7 @@ def find_model(name_or_path: str) -> Path:
     Raises:
         UsageError: no such file, and no shipped model of that name.
     """
-    from model.checkpoint import find_checkpoint
+    from model.shipped import find_checkpoint
 
     try:
         return find_checkpoint(name_or_path)

@@ -12,7 +12,7 @@ from tiling.rawplanes import disk_errors
 from tiling.resolution import Resolution
 from tiling.slide_files import slide_name
 
-from .cli_options import complain, say
+from .cli_options import compiled_models, complain, say
 from .inputs import SlideInput, check_names
 from .predict import Request, predict
 from .progress import display_for
@@ -50,7 +50,8 @@ def map_cases(
         what predict raises.
     """
     slides = slides_of(cases)
-    request = Request(slides, model, out, settings or MapSettings(), Resolution())
+    settings = settings or MapSettings()
+    request = Request(slides, model, out, settings, Resolution(), compiled=compiled_models())
     result = predict(request, display_for(console, len(slides)))
     for outcome in result.failed:
         complain(f"{outcome.name} failed: {outcome.reason}")

@@ -27,7 +27,7 @@ class Request:
 
     `model` is a path or a shipped model's name; `cluster` the address of a Dask cluster, None for
     one of this batch's own with `workers` processes (None: what suits the machine). `tls` is the
-    folder of the cluster's certificates.
+    folder of the cluster's certificates, `compiled` that where workers keep models compiled.
     """
 
     slides: Sequence[SlideInput]
@@ -38,6 +38,7 @@ class Request:
     cluster: str | None = None
     workers: int | None = None
     tls: Path | None = None
+    compiled: Path | None = None
 
     def __post_init__(self) -> None:
         if self.cluster is not None and self.workers is not None:
@@ -101,7 +102,7 @@ def _settled(client: "Client", request: Request, share: Share) -> Model:
     named = str(path.absolute()) if path.is_file() else request.model
     settings = replace(request.settings, threads=0 if request.cluster else share.threads)
     try:
-        model: Model = client.submit(settle, named, settings, pure=False).result()
+        model: Model = client.submit(settle, named, settings, request.compiled, pure=False).result()
     except ExtentError:
         raise
     except Exception as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from annotations import Feature, to_feature_collection
 from annotations.errors import UsageError
 from annotations.origins import ORIGIN
-from model.checkpoint import ModelCard
+from model.card import ModelCard
 from model.segment import ExtentMap
 from model.stored import MAP_FILE, SUMMARY_FILE
 from tiling.images import write_png

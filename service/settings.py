@@ -90,6 +90,11 @@ class Settings:
         return self.state / "uploads"
 
     @property
+    def compiled(self) -> Path:
+        """Models as workers compiled them; may be removed at any time."""
+        return self.state / "compiled"
+
+    @property
     def trained(self) -> Path:
         """TRAINED/<name>.safetensors: models that trainings here made."""
         return self.state / "models"

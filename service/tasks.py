@@ -36,12 +36,16 @@ class MapSettings:
 
 @dataclass(frozen=True)
 class Model:
-    """A checkpoint file, the SHA-256 of its bytes, and settings that are all settled for it."""
+    """A checkpoint file, the SHA-256 of its bytes, and settings that are all settled for it.
+
+    `compiled` is the folder where it is kept compiled; None to keep it nowhere.
+    """
 
     path: Path
     name: str
     digest: str
     settings: MapSettings
+    compiled: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,10 @@ def topic_of(out: Path) -> str:
     return f"extent-progress {out}"
 
 
-def settle(model: str, settings: MapSettings) -> Model:
+def settle(model: str, settings: MapSettings, compiled: Path | None) -> Model:
     """Check a model (a path or a shipped name) and settings: a batch's first task.
+
+    `compiled` is the folder where models are kept compiled.
 
     Raises:
         CheckpointError: not a usable model.
@@ -128,7 +134,7 @@ def settle(model: str, settings: MapSettings) -> Model:
     """
     from .worker import settled
 
-    return settled(model, settings)
+    return settled(model, settings, compiled)
 
 
 def predict_slide(job: SlideJob) -> SlideOutcome:

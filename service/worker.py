@@ -26,10 +26,12 @@ from .throttle import Throttle
 from .versions import library_versions
 
 if TYPE_CHECKING:
+    from model.card_file import ModelFile
     from model.checkpoint import Checkpoint
+    from model.compiled import Shelf
     from model.predictor import Execution, Predictor
 
-    Load = Callable[[Model], tuple[Checkpoint, Predictor]]
+    Load = Callable[[Model], tuple[ModelFile, Predictor]]
 
 Say = Callable[[Update], None]
 Reason = Callable[[Exception, Path], str]
@@ -37,9 +39,14 @@ PERCENT = 100  # shares of a phase are told in whole percents
 _one_slide_at_a_time = Lock()  # a predictor serves one thread
 
 
-def settled(model: str, settings: MapSettings) -> Model:
-    """What `tasks.settle` promises."""
-    from model.checkpoint import load_checkpoint
+def settled(
+    model: str,
+    settings: MapSettings,
+    compiled: Path | None = None,
+    shelf: "Shelf | None" = None,
+) -> Model:
+    """What `tasks.settle` promises; `shelf` is where it may lie compiled [in that folder]."""
+    from model.card_file import read_model_file
     from model.predictor import resolved
     from model.segment import WRITE_SIDE, window_side
 
@@ -48,8 +55,8 @@ def settled(model: str, settings: MapSettings) -> Model:
     path = find_model(model)
     options = ReportOptions(settings.threshold, settings.min_region_mm2)
     execution = resolved(_execution(settings))
-    checkpoint = load_checkpoint(path)
-    card = checkpoint.card
+    file = read_model_file(path)
+    card = file.card
     exact = replace(
         settings,
         device=execution.device,
@@ -58,7 +65,22 @@ def settled(model: str, settings: MapSettings) -> Model:
         window=window_side(card.network, settings.window or WRITE_SIDE),
         threshold=card.threshold if options.threshold is None else options.threshold,
     )
-    return Model(path, card.name, checkpoint.digest, exact)
+    _check_weights(path, file.digest, execution, shelf or shelf_of(compiled))
+    return Model(path, card.name, file.digest, exact, compiled)
+
+
+def _check_weights(path: Path, digest: str, execution: "Execution", shelf: "Shelf") -> None:
+    """Load a model, unless it is there compiled, which it was loaded for.
+
+    Raises:
+        CheckpointError: not usable.
+    """
+    from model.predictor import is_compiled
+
+    if not is_compiled(digest, execution, shelf):
+        from model.checkpoint import load_checkpoint
+
+        load_checkpoint(path)
 
 
 def work(
@@ -172,21 +194,40 @@ def _execution(settings: MapSettings) -> "Execution":
     return Execution(settings.device, settings.runtime, settings.precision, settings.threads)
 
 
+def shelf_of(compiled: Path | None) -> "Shelf":
+    """Where models are kept compiled: a folder, or for a moment in memory."""
+    from model.compiled import CompiledModels, InHand
+
+    return InHand() if compiled is None else CompiledModels(compiled)
+
+
 @lru_cache(maxsize=1)
-def _loaded(model: Model) -> "tuple[Checkpoint, Predictor]":
+def _loaded(model: Model) -> "tuple[ModelFile, Predictor]":
     return ready(model)
 
 
-def ready(model: Model, kept: bytes = b"") -> "tuple[Checkpoint, Predictor]":
-    """The model ready to run; `kept` as for `load_predictor`.
+def ready(model: Model, shelf: "Shelf | None" = None) -> "tuple[ModelFile, Predictor]":
+    """The model ready to run; `shelf` is where it may be kept compiled [the model's own].
 
     Raises:
         CheckpointError: the file is no longer the one that the batch began with.
     """
-    from model.checkpoint import load_checkpoint
-    from model.predictor import load_predictor
+    from model.card_file import read_model_file
+    from model.predictor import ready_predictor
 
-    checkpoint = load_checkpoint(model.path)
-    if checkpoint.digest != model.digest:
+    def load() -> "Checkpoint":
+        from model.checkpoint import load_checkpoint
+
+        checkpoint = load_checkpoint(model.path)
+        _check_unchanged(checkpoint, model)
+        return checkpoint
+
+    file = read_model_file(model.path)
+    _check_unchanged(file, model)
+    execution, shelf = _execution(model.settings), shelf or shelf_of(model.compiled)
+    return file, ready_predictor(model.digest, execution, shelf, load)
+
+
+def _check_unchanged(file: "ModelFile", model: Model) -> None:
+    if file.digest != model.digest:
         raise CheckpointError(f"{model.path.name}: the file has changed since the batch began")
-    return checkpoint, load_predictor(checkpoint, _execution(model.settings), kept=kept)

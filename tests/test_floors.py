@@ -19,7 +19,7 @@ OWNERS = {  # library -> floors or files that may import it
     "imagecodecs": ("tiling/",),
     "torch": ("model/",),
     "safetensors": ("model/",),
-    "openvino": ("model/predictor.py",),
+    "openvino": ("model/openvino_predictor.py",),
     "matplotlib": ("model/",),
     "typer": ("service/",),
     "rich": ("service/",),

@@ -288,7 +288,7 @@ def test_engines_end_with_their_worker(tmp_path: Path, large: Path, random_model
 
 def test_openvino_reports_to_nobody() -> None:
     code = (
-        "import sys, threading, model.predictor;"
+        "import sys, threading, model.openvino_predictor;"
         "assert not any('telemetry.backend' in name for name in sys.modules);"
         "assert threading.active_count() == 1"
     )

@@ -69,7 +69,7 @@ def test_outline_area_and_map_are_where_the_tumour_is(
     config = NetworkConfig(widths=(4, 4), convolutions=(1, 1), output_stride=STRIDE)
     card = ModelCard("dark", config, ("background", "tumour"), 1, mpp)
     torch.manual_seed(0)
-    checkpoint = Checkpoint(card, Network(config), "0" * 64)
+    checkpoint = Checkpoint(card, "0" * 64, Network(config))
     out = tmp_path / "result"
     out.mkdir()
     with Slide.open(tmp_path / name) as slide:

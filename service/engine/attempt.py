@@ -23,6 +23,7 @@ class Attempt:
     `model_digest`, `mpp`, `threshold`, `region_level0` ([x, y, w, h] or None); for a training
     what `service.engine.training` says. `sees` are the only files and folders beside the program
     that it may read: the slide's, the model. `threads` to compute on; 0 leaves it to the library.
+    `compiled` is the folder where engines keep models compiled.
     """
 
     job_id: str
@@ -35,6 +36,7 @@ class Attempt:
     hours: float | None = None  # after which it is stopped
     bytes: int | None = None  # that its folder may grow to
     threads: int = 0
+    compiled: Path | None = None
 
     @property
     def fence(self) -> Path:
@@ -52,7 +54,8 @@ class Attempt:
         values = dict(document)
         values["folder"] = Path(values["folder"])
         values["sees"] = tuple(map(Path, values["sees"]))
-        values["previous"] = Path(values["previous"]) if values["previous"] else None
+        for name in ("previous", "compiled"):
+            values[name] = Path(values[name]) if values[name] else None
         return cls(**values)
 
 

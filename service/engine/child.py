@@ -93,21 +93,33 @@ class Engine:
             if key not in self._models:
                 return status
         self._models.move_to_end(key)
-        compiled = self._models[key]
-        return self._forked(lambda say: map_slide(attempt, compiled, say))
+        product = self._models[key]
+        return self._forked(lambda say: map_slide(attempt, product, say))
 
     def _compile(self, attempt: Attempt, key: str) -> int:
-        """Have a child compile the attempt's model; it says why where it cannot."""
-        from .work import compile_model
+        """Have a child compile the attempt's model, if need be; it says why where it cannot.
 
-        with tempfile.TemporaryFile() as product:
-            status = self._forked(lambda say: compile_model(attempt, product, say))
-            product.seek(0)
-            compiled = product.read() if status == 0 else b""
-        if compiled:
-            self._models[key] = compiled
+        The shelf is this process's alone: a child that a hostile file has taken over could leave
+        there what others run.
+        """
+        from .work import compile_model, load_torch, place_on_shelf
+
+        shelf, name = place_on_shelf(attempt)
+        kept = shelf.find(name)
+        with tempfile.TemporaryFile() as file:
+            status = self._forked(lambda say: compile_model(attempt, kept, file, say))
+            file.seek(0)
+            product = file.read() if status == 0 else b""
+        if not product:
+            return status
+        self._models[key] = product
         if len(self._models) > KEPT_MODELS:
             self._models.popitem(last=False)
+        _, _, compiled = product.partition(b"\n")
+        if not compiled:
+            load_torch()
+        elif compiled != kept:
+            shelf.keep(name, compiled)
         return status
 
     def _forked(self, work: Callable[[Say], None]) -> int:

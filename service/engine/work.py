@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from annotations.errors import CheckpointError, ExtentError, SlideError
-from model.predictor import OpenVinoPredictor
+from model.compiled import InHand, Shelf
+from model.openvino_predictor import compiled_name
+from model.predictor import Execution
 from tiling.canvas import carry_over
 from tiling.frame import Box
 from tiling.slide_files import may_name_other_files
@@ -23,7 +25,7 @@ from ..readers.names import said, scrubbed
 from ..report import ReportOptions
 from ..results import ResultPlace, read_summary
 from ..tasks import MapSettings, Model, SlideJob, Update
-from ..worker import ready, settled, work
+from ..worker import ready, settled, shelf_of, work
 from .attempt import MAX_REASON, RESULT, Attempt
 
 Say = Callable[[dict[str, Any]], None]
@@ -41,38 +43,51 @@ NOT_JAILED = (
 
 
 def model_key(attempt: Attempt) -> str:
-    """What a compiled model is kept by."""
+    """What a product of `compile_model` is kept by in memory."""
     request = attempt.request
     return json.dumps([request["model_path"], request["model_digest"], attempt.threads])
 
 
-def compile_model(attempt: Attempt, product: IO[bytes], say: Say) -> None:
+def place_on_shelf(attempt: Attempt) -> tuple[Shelf, str]:
+    """Where the attempt's model is kept compiled for other engines, and under which name."""
+    execution = Execution(threads=attempt.threads)
+    return shelf_of(attempt.compiled), compiled_name(attempt.request["model_digest"], execution)
+
+
+def load_torch() -> None:
+    """Have torch loaded before children are forked that compute with it."""
+    import model.checkpoint
+    import model.torch_predictor  # noqa: F401
+
+
+def compile_model(attempt: Attempt, compiled: bytes, product: IO[bytes], say: Say) -> None:
     """Write the attempt's model, ready for this machine, to `product`: a line of JSON, then bytes.
 
-    Where that fails, says why and writes nothing.
+    The bytes are `compiled`, where these can be used; none where torch is to compute. Where it
+    fails, says why and writes nothing.
     """
     _confine(attempt, write=())
-    path = Path(attempt.request["model_path"])
+    path, shelf = Path(attempt.request["model_path"]), InHand(compiled)
     try:
-        model = settled(str(path), MapSettings(threads=attempt.threads))
+        model = settled(str(path), MapSettings(threads=attempt.threads), shelf=shelf)
         if model.digest != attempt.request["model_digest"]:
             raise CheckpointError("the model's file is no longer the one that was asked for")
-        _, predictor = ready(model)
+        ready(model, shelf)
     except Exception as error:
         say(_failed(f"the model cannot be used: {_told(error, path, attempt)}"))
         return
-    kept = predictor.keep() if isinstance(predictor, OpenVinoPredictor) else b""
     head = {"name": model.name, "settings": asdict(model.settings)}
+    kept = shelf.compiled if model.settings.runtime == "openvino" else b""
     product.write(json.dumps(head).encode() + b"\n" + kept)
     product.flush()
 
 
-def map_slide(attempt: Attempt, compiled: bytes, say: Say) -> None:
+def map_slide(attempt: Attempt, product: bytes, say: Say) -> None:
     """Map the attempt's slide with a model that `compile_model` wrote; says how it ended."""
     _confine(attempt, write=(attempt.folder,))
     path = Path(attempt.request["slide_path"])
     try:
-        say({"end": "done", "outcome": _mapped(attempt, path, compiled, say)})
+        say({"end": "done", "outcome": _mapped(attempt, path, product, say)})
     except _Refused as refusal:
         say(_failed(str(refusal)))
     except Exception as error:
@@ -97,11 +112,11 @@ class _Refused(Exception):  # noqa: N818  (its text is a finished reason)
     """A slide could not be mapped."""
 
 
-def _mapped(attempt: Attempt, path: Path, compiled: bytes, say: Say) -> dict[str, Any]:
+def _mapped(attempt: Attempt, path: Path, product: bytes, say: Say) -> dict[str, Any]:
     """What the record keeps of the finished result."""
     if not jail.available() and may_name_other_files(path):
         raise SlideError(NOT_JAILED)
-    head, _, kept = compiled.partition(b"\n")
+    head, _, compiled = product.partition(b"\n")
     place = ResultPlace(attempt.folder, RESULT)
     if attempt.previous is not None:
         carry_over(ResultPlace(attempt.previous, RESULT).canvas, place.canvas)
@@ -112,7 +127,7 @@ def _mapped(attempt: Attempt, path: Path, compiled: bytes, say: Say) -> dict[str
     outcome = work(
         _job(attempt, path, json.loads(head)),
         hear,
-        lambda model: ready(model, kept),
+        lambda model: ready(model, InHand(compiled)),
         lambda error, log: _told(error, path, attempt, log),
     )
     if outcome.status == "failed":

@@ -52,6 +52,7 @@ class Preparation:
             request=request,
             sees=sees,
             previous=previous(self._folder(job), job.attempt),
+            compiled=self._settings.compiled.absolute(),
             **bounded,
         )
 

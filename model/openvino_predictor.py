@@ -1,0 +1,98 @@
+"""Networks on the CPU, through OpenVINO."""
+
+import hashlib
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from .predictor import Execution, Maps, Patches
+
+# Else OpenVINO reports to its makers that it was used; without that module it has a silent one
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+import openvino  # noqa: E402
+
+if TYPE_CHECKING:
+    from .network import Network
+
+TRACED_SIDE = 256  # pixels; the trace holds for any shape, and takes seconds for large ones
+_RECIPE = ("network.py", "network_config.py", "openvino_predictor.py")
+
+
+class OpenVinoPredictor:
+    """Runs a network on the CPU through OpenVINO. Serves one thread."""
+
+    def __init__(self, compiled: openvino.CompiledModel, precision: str) -> None:
+        """Use `of` or `compiled_before`."""
+        self._compiled = compiled
+        self._request = compiled.create_infer_request()
+        self.describe = f"openvino {openvino.__version__.split('-')[0]} cpu {precision}"
+
+    @classmethod
+    def of(cls, network: "Network", execution: Execution) -> Self:
+        """Compile a network: that takes seconds, and torch. `execution` holds no `auto`."""
+        import torch
+
+        from .network import Probabilities
+
+        module = Probabilities(network).eval()
+        example = torch.zeros((1, TRACED_SIDE, TRACED_SIDE, 3), dtype=torch.uint8)
+        with torch.no_grad(), warnings.catch_warnings():
+            # OpenVINO traces; torch would rather have its slower export used
+            warnings.simplefilter("ignore", DeprecationWarning)
+            model = openvino.convert_model(
+                module, example_input=example, input=[([-1, -1, -1, 3], openvino.Type.u8)]
+            )
+        compiled = openvino.Core().compile_model(model, "CPU", _hints(execution))
+        return cls(compiled, execution.precision)
+
+    @classmethod
+    def compiled_before(cls, kept: bytes, execution: Execution) -> Self | None:
+        """From what `keep` gave in another process; None where that is of no use here."""
+        if not kept:
+            return None
+        try:
+            compiled = openvino.Core().import_model(kept, "CPU", _hints(execution))
+        except RuntimeError:  # another processor, or another version of OpenVINO
+            return None
+        return cls(compiled, execution.precision)
+
+    def keep(self) -> bytes:
+        """What `compiled_before` takes; a few MB, and as good as a program: trust its keeper."""
+        kept: bytes = self._compiled.export_model().getvalue()
+        return kept
+
+    def __call__(self, patches: Patches) -> Maps:
+        return np.array(self._request.infer([patches])[0], dtype=np.float32)
+
+
+def compiled_name(digest: str, execution: Execution) -> str:
+    """What a compiled model is kept under: begins with the SHA-256 of its checkpoint's file.
+
+    Another processor, OpenVINO, or way to convert networks makes another name. `execution` may
+    say `auto` of the precision.
+    """
+    core, folder = openvino.Core(), Path(__file__).parent
+    made_by = (
+        openvino.__version__,
+        *(core.get_property("CPU", p) for p in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")),
+        sorted(_hints(execution).items()),
+        *(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _RECIPE),
+    )
+    return f"{digest}-{hashlib.sha256(repr(made_by).encode()).hexdigest()[:32]}"
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether this processor multiplies in bf16."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _hints(execution: Execution) -> dict[str, str]:
+    bf16 = execution.precision == "bf16" or (execution.precision == "auto" and cpu_computes_bf16())
+    hints = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+    }
+    return hints | ({"INFERENCE_NUM_THREADS": str(execution.threads)} if execution.threads else {})

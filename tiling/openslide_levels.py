@@ -11,8 +11,10 @@ from annotations.errors import SlideError
 
 from .frame import Box, Pair
 from .resample import RGB, Level
+from .tile_grid import TileSize
 
 CACHE_BYTES = 48 << 20
+LEAST_SIDE, MOST_SIDE = 256, 4096  # pixels read at a time, across and down
 # What may leave the house: nothing that can name a patient
 SHOWN_PROPERTIES = (
     "openslide.vendor",
@@ -102,6 +104,10 @@ class OpenSlideLevel:
         self._slide, self._index, self._name = slide, index, name
         self._step = round(slide.level_downsamples[index])
         self.size: tuple[int, int] = slide.level_dimensions[index]
+        self.tile: TileSize = tuple(  # type: ignore[assignment]  # mypy: two items from a generator
+            _whole_tiles(slide.properties.get(f"{SHOWN_PREFIX}{index}].tile-{side}", ""))
+            for side in ("width", "height")
+        )
 
     @property
     def downsample(self) -> Pair:
@@ -115,13 +121,27 @@ class OpenSlideLevel:
             )
         except openslide.OpenSlideError as error:
             raise SlideError(f"{self._name}: cannot read pixels at {box}: {error}") from error
+        if image.getchannel("A").getextrema()[0] == 255:
+            return np.array(image.convert("RGB"))
         rgba = np.asarray(image)
-        alpha = rgba[..., 3:]
-        if alpha.min() == 255:
-            return np.ascontiguousarray(rgba[..., :3])
-        on_white = rgba[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha.astype(np.uint16))
+        alpha = rgba[..., 3:].astype(np.uint16)
+        on_white = rgba[..., :3].astype(np.uint16) * alpha + 255 * (255 - alpha)
         rgb: RGB = ((on_white + 127) // 255).astype(np.uint8)
         return rgb
+
+    def decode(self, column: int, row: int) -> RGB:
+        """The tiles of the file that a tile of `tile` holds; uint8 [h, w, 3]."""
+        place = Box(column * self.tile[0], row * self.tile[1], *self.tile)
+        return self.read(place.intersection(Box(0, 0, *self.size)))
+
+
+def _whole_tiles(stated: str) -> int:
+    """Pixels to read at a time along one side: whole tiles of the file, as far as it states them.
+
+    Scanners write tiles of a few rows, and some slides are of tiles as large as themselves.
+    """
+    side = int(stated) if stated.isascii() and stated.isdigit() else 0
+    return -(-LEAST_SIDE // side) * side if 0 < side <= MOST_SIDE else LEAST_SIDE
 
 
 def open_slide(path: Path) -> OpenedSlide:

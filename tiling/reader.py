@@ -17,14 +17,16 @@ def read_windows(
 ) -> Iterator[tuple[Window, RGB]]:
     """Each window with the pixels of its read box, uint8 [h, w, 3], in the order given.
 
-    At most `ahead` further windows are decoded meanwhile, on one thread, so memory stays flat and
-    neighbouring windows share decoded tiles.
+    At most `ahead` further windows are decoded meanwhile, on one thread, so memory stays flat; what
+    windows share is decoded once.
     """
+    windows = list(windows)
+    planned = slide.planned(frame, [window.read for window in windows])
     with ThreadPoolExecutor(1, thread_name_prefix="extent-read") as pool:
         pending: deque[tuple[Window, Future[RGB]]] = deque()
         try:
             for window in windows:
-                pending.append((window, pool.submit(slide.read, frame, window.read)))
+                pending.append((window, pool.submit(planned.read, frame, window.read)))
                 if len(pending) > ahead:
                     first, pixels = pending.popleft()
                     yield first, pixels.result()

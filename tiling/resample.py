@@ -4,6 +4,7 @@ All positions are computed from absolute pixel indices in float64, and every sum
 order for every pixel, so two windows that share a pixel agree to the byte.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,9 @@ import numpy.typing as npt
 from .frame import Box, Frame, Pair
 
 RGB = npt.NDArray[np.uint8]  # [h, w, 3]
+MOST_LEVEL_PIXELS = 1 << 22  # decoded at a time to be made smaller
+MOST_ACROSS = 1 << 13  # of them side by side, so that one piece after another shares few tiles
+BAND_LEVEL_PIXELS = 1 << 18  # weighed at a time
 MOST_IN_16_BITS = 256  # bytes whose sum, with half of their number, 16 bits can hold
 
 
@@ -56,6 +60,15 @@ class Axis:
         aligned = abs(self.step - whole) < 1e-9 and abs(self.start - round(self.start)) < 1e-9
         return whole if aligned else 0
 
+    def ends(self, first: int, count: int) -> npt.NDArray[np.int64]:
+        """The level pixels under the first and the last of `count` pixels."""
+        return np.concatenate([self.taps(n, 1)[0] for n in (first, first + count - 1)])
+
+    def blocks(self, first: int, count: int) -> npt.NDArray[np.int64]:
+        """The level pixels of `count` whole blocks from `first` on; its edges repeat beyond it."""
+        left = round(self.start) + first * self.whole_step
+        return np.clip(np.arange(left, left + count * self.whole_step), 0, self.level_size - 1)
+
     def taps(self, first: int, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
         """Level pixels [count, k] (clamped to the level) and weights [count, k] (sum 1)."""
         index = np.arange(first, first + count, dtype=np.float64)
@@ -85,6 +98,34 @@ def _axes(level: Level, frame: Frame) -> tuple[Axis, Axis]:
     )
 
 
+def parts(level: Level, frame: Frame, box: Box) -> Iterator[Box]:
+    """A box of the frame in pieces that take little memory to resample, column by column."""
+    ax, ay = _axes(level, frame)
+    if ax.whole_step == ay.whole_step == 1:  # the level's own pixels take no more than the result
+        yield box
+        return
+    width = min(box.width, max(1, int(MOST_ACROSS / ax.step)))
+    height = max(1, int(MOST_LEVEL_PIXELS / (width * ax.step * ay.step)))
+    for x in range(box.x, box.right, width):
+        for y in range(box.y, box.bottom, height):
+            yield Box(x, y, min(width, box.right - x), min(height, box.bottom - y))
+
+
+def source_of(level: Level, frame: Frame, box: Box) -> Box:
+    """What `resample` reads for a box of the frame, in the level's pixels."""
+    ax, ay = _axes(level, frame)
+    in_blocks = bool(ax.whole_step and ay.whole_step)
+    (left, right), (top, bottom) = (
+        _reach(axis.blocks(first, count) if in_blocks else axis.ends(first, count))
+        for axis, first, count in ((ax, box.x, box.width), (ay, box.y, box.height))
+    )
+    return Box(left, top, right - left, bottom - top)
+
+
+def _reach(pixels: npt.NDArray[np.int64]) -> tuple[int, int]:
+    return int(pixels.min()), int(pixels.max()) + 1
+
+
 def resample(level: Level, frame: Frame, box: Box) -> RGB:
     """The frame's pixels in `box` from a level; uint8 [h, w, 3].
 
@@ -92,43 +133,54 @@ def resample(level: Level, frame: Frame, box: Box) -> RGB:
     the level); beyond the level's last pixel the edge repeats.
     """
     ax, ay = _axes(level, frame)
-    if ax.whole_step and ay.whole_step:
-        return _block_mean(level, box, ax, ay)
-    columns, wx = ax.taps(box.x, box.width)
-    rows, wy = ay.taps(box.y, box.height)
-    x0, y0 = int(columns.min()), int(rows.min())
-    source = level.read(Box(x0, y0, int(columns.max()) - x0 + 1, int(rows.max()) - y0 + 1))
-    narrow = np.zeros((source.shape[0], box.width, 3), np.float32)
-    for k in range(columns.shape[1]):
-        narrow += source[:, columns[:, k] - x0] * wx[None, :, k, None]
-    out = np.zeros((box.height, box.width, 3), np.float32)
-    for k in range(rows.shape[1]):
-        out += narrow[rows[:, k] - y0] * wy[:, k, None, None]
-    return (out + np.float32(0.5)).astype(np.uint8)
+    source = source_of(level, frame, box)
+    pixels = level.read(source)
+    if not (ax.whole_step and ay.whole_step):
+        return _weighted_mean(pixels, source, box, (ax, ay))
+    columns, rows = ax.blocks(box.x, box.width), ay.blocks(box.y, box.height)
+    if (columns.size, rows.size) != (source.width, source.height):  # cut short in the last pixel
+        pixels = pixels[np.ix_(rows - source.y, columns - source.x)]
+    return _block_mean(pixels, ax.whole_step, ay.whole_step)
 
 
-def _block_mean(level: Level, box: Box, ax: Axis, ay: Axis) -> RGB:
-    sx, sy = ax.whole_step, ay.whole_step
-    x0, y0 = round(ax.start) + box.x * sx, round(ay.start) + box.y * sy
-    wanted = Box(x0, y0, box.width * sx, box.height * sy)
-    if wanted.intersection(Box(0, 0, *level.size)) == wanted:
-        source = level.read(wanted)
-    else:  # the level was cut short within the last pixel: its edge repeats
-        columns = np.clip(np.arange(x0, wanted.right), 0, level.size[0] - 1)
-        rows = np.clip(np.arange(y0, wanted.bottom), 0, level.size[1] - 1)
-        left, top = int(columns[0]), int(rows[0])
-        inside = Box(left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
-        source = level.read(inside)[np.ix_(rows - top, columns - left)]
-    if sx == sy == 1:
-        return source
-    wide = np.uint16 if sx * sy <= MOST_IN_16_BITS else np.uint32
-    rows = source[0::sy].astype(wide)
-    for k in range(1, sy):
-        rows += source[k::sy]
-    blocks = rows.reshape(box.height, box.width, sx, 3)
-    total = blocks[:, :, 0].copy()
-    for k in range(1, sx):
-        total += blocks[:, :, k]
-    total += wide(sx * sy // 2)
-    mean: RGB = (total // wide(sx * sy)).astype(np.uint8)
+def _weighted_mean(pixels: RGB, source: Box, box: Box, axes: tuple[Axis, Axis]) -> RGB:
+    """Weighted sums along the rows, then along the columns, in bands that the cache holds."""
+    columns, across = axes[0].taps(box.x, box.width)
+    rows, down = axes[1].taps(box.y, box.height)
+    # A place and a weight for each channel, so that numpy sees long rows of numbers
+    places = [((c - source.x)[:, None] * 3 + np.arange(3)).ravel() for c in columns.T]
+    weights = [np.repeat(w, 3) for w in across.T]
+    out = np.empty((box.height, box.width * 3), np.uint8)
+    band = max(1, int(BAND_LEVEL_PIXELS / (source.width * axes[1].step)))
+    for y in range(0, box.height, band):
+        taps = rows[y : y + band] - source.y
+        top = int(taps[0, 0])
+        native = pixels[top : int(taps[-1, -1]) + 1].astype(np.float32)
+        native = native.reshape(len(native), -1)
+        narrow = np.zeros((len(native), box.width * 3), np.float32)
+        for place, weight in zip(places, weights, strict=True):
+            narrow += native.take(place, axis=1) * weight
+        total = np.zeros((len(taps), box.width * 3), np.float32)
+        for tap, weight in zip(taps.T, down[y : y + band].T, strict=True):
+            total += narrow[tap - top] * weight[:, None]
+        out[y : y + band] = total + np.float32(0.5)
+    return out.reshape(box.height, box.width, 3)
+
+
+def _block_mean(pixels: RGB, across: int, down: int) -> RGB:
+    """The means of blocks of `across` x `down` pixels, rounded half up."""
+    if across == down == 1:
+        return pixels
+    count = across * down
+    wide = np.uint16 if count <= MOST_IN_16_BITS else np.uint32
+    rows = pixels[0::down].astype(wide)
+    for k in range(1, down):
+        np.add(rows, pixels[k::down], out=rows)
+    blocks = rows.reshape(rows.shape[0], -1, across, 3)
+    mean = np.empty((*blocks.shape[:2], 3), np.uint8)
+    for channel in range(3):  # one at a time: numpy is slow on rows of three
+        total = np.full(blocks.shape[:2], wide(count // 2))
+        for k in range(across):
+            np.add(total, blocks[:, :, k, channel], out=total)
+        mean[..., channel] = total // wide(count)
     return mean

@@ -1,7 +1,7 @@
 """A slide as Extent sees it: pixels at any µm/px, always on the same grid."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +13,8 @@ from annotations.errors import ResolutionError, SlideError
 from . import openslide_levels, tiff_tiles
 from .frame import Box, Frame, Pair
 from .images import FLAT_SUFFIXES, FlatLevel, read_rgb
-from .resample import RGB, Level, best_level, resample
+from .planned import PlannedLevel, TiledLevel
+from .resample import RGB, Level, best_level, parts, resample, source_of
 from .resolution import Resolution
 from .slide_files import slide_file, slide_name
 
@@ -21,7 +22,6 @@ MAX_COARSER = 1.5  # a slide may be this much coarser than what is asked of it
 TILED_TIFF_VENDORS = {"aperio", "generic-tiff"}
 MAX_SIDE_PIXELS = 1_000_000  # a quarter of a metre at 0.25 µm/px
 MAX_TILE_PIXELS = 1 << 26  # decoding takes several bytes for each
-CHUNK_LEVEL_PIXELS = 1 << 24  # level pixels decoded at a time: bounds the memory of overviews
 
 
 @dataclass(frozen=True)
@@ -146,19 +146,29 @@ class Slide:
             )
         return out
 
+    def planned(self, frame: Frame, boxes: Sequence[Box]) -> "Slide":
+        """This slide for reading `boxes` of a frame in their order, each once, by one thread.
+
+        What several of them need is decoded once and kept in between, within bounds. It is open
+        for as long as this slide is.
+        """
+        level = best_level(self.levels, frame)
+        if not isinstance(level, TiledLevel):
+            return self
+        inside = (box.intersection(frame.box) for box in boxes)
+        pieces = (part for box in inside if box.area for part in parts(level, frame, box))
+        sources = [source_of(level, frame, part) for part in pieces]
+        return replace(self, levels=[PlannedLevel(level, sources)])
+
     def _read_inside(self, frame: Frame, box: Box) -> RGB:
         level = best_level(self.levels, frame)
-        per_pixel = np.prod(frame.downsample) / np.prod(level.downsample)
-        side = max(1, int((CHUNK_LEVEL_PIXELS / per_pixel) ** 0.5))
-        if box.width <= side and box.height <= side:
+        pieces = list(parts(level, frame, box))
+        if pieces == [box]:
             return resample(level, frame, box)
         out = np.empty((box.height, box.width, 3), np.uint8)
-        for y in range(0, box.height, side):
-            for x in range(0, box.width, side):
-                part = Box(
-                    box.x + x, box.y + y, min(side, box.width - x), min(side, box.height - y)
-                )
-                out[y : y + part.height, x : x + part.width] = resample(level, frame, part)
+        for part in pieces:
+            x, y = part.x - box.x, part.y - box.y
+            out[y : y + part.height, x : x + part.width] = resample(level, frame, part)
         return out
 
     def overview(self, max_side: int) -> tuple[RGB, tuple[float, float]]:

@@ -4,26 +4,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tifffile
 
 from .frame import Box, Pair
 from .resample import RGB, Level
 from .tile_file import TileFile, is_readable, prepare
+from .tile_grid import TileSize, put_together
 
 # Compressions whose pixels were checked against OpenSlide's
 COMPRESSIONS = {"JPEG", "ADOBE_DEFLATE", "DEFLATE", "LZW", "NONE", "APERIO_JP2000_RGB"}
 
 
 class TiffLevel:
-    """One level of a tiled TIFF; decoded tiles are kept so that windows share them."""
+    """One level of a tiled TIFF; `read` keeps the last decoded tiles, `decode` keeps none."""
 
     def __init__(
         self, file: TileFile, page: tifffile.TiffPage, size_level0: tuple[int, int]
     ) -> None:
         self._file, self._page = file, page
         self.size: tuple[int, int] = (page.imagewidth, page.imagelength)
-        self._tile = (page.tilewidth, page.tilelength)
+        self.tile: TileSize = (page.tilewidth, page.tilelength)
         self._columns = -(-page.imagewidth // page.tilewidth)
         self.downsample: Pair = (
             _downsample(size_level0[0], page.imagewidth),
@@ -32,19 +32,14 @@ class TiffLevel:
 
     def read(self, box: Box) -> RGB:
         """uint8 [h, w, 3]; tiles that the file leaves out are white."""
-        out = np.empty((box.height, box.width, 3), np.uint8)
-        tw, th = self._tile
-        for row in range(box.y // th, -(-box.bottom // th)):
-            for column in range(box.x // tw, -(-box.right // tw)):
-                cell = Box(column * tw, row * th, tw, th).intersection(box)
-                tile = self._file.tile(self._page, row * self._columns + column)
-                out[cell.y - box.y : cell.bottom - box.y, cell.x - box.x : cell.right - box.x] = (
-                    tile[
-                        cell.y - row * th : cell.bottom - row * th,
-                        cell.x - column * tw : cell.right - column * tw,
-                    ]
-                )
-        return out
+        return put_together(box, self.tile, self._kept)
+
+    def decode(self, column: int, row: int) -> RGB:
+        """A tile's pixels; uint8 [tile height, tile width, 3], white where the file has none."""
+        return self._file.decode(self._page, row * self._columns + column)
+
+    def _kept(self, column: int, row: int) -> RGB:
+        return self._file.tile(self._page, row * self._columns + column)
 
 
 def _downsample(size_level0: int, size: int) -> float:

@@ -43,7 +43,7 @@ class TileFile:
             if key in self._tiles:
                 self._tiles.move_to_end(key)
                 return self._tiles[key]
-        tile = self._decoded(page, index)
+        tile = self.decode(page, index)
         with self._lock:
             if key not in self._tiles:
                 self._tiles[key] = tile
@@ -52,26 +52,25 @@ class TileFile:
                 self._bytes -= self._tiles.popitem(last=False)[1].nbytes
         return tile
 
-    def _decoded(self, page: tifffile.TiffPage, index: int) -> Tile:
+    def decode(self, page: tifffile.TiffPage, index: int) -> Tile:
+        """As `tile`, decoded anew and not kept."""
         shape = (page.tilelength, page.tilewidth, page.samplesperpixel)
-        whole: Tile = np.full(shape, self._fill, np.uint8)
         try:
             count = page.databytecounts[index]
             if count == 0:
-                return whole
+                return np.full(shape, self._fill, np.uint8)
             data = os.pread(self._descriptor, count, page.dataoffsets[index])
             decoded, _, _ = page.decode(data, index, jpegtables=page.jpegtables)
         except Exception as error:  # decoders raise what they like; all of it means a broken tile
             raise SlideError(
                 f"{self._name}: tile {index} of level {page.index} is broken: {error}"
             ) from error
-        if decoded is None:
-            return whole
-        tile: Tile = decoded.reshape(decoded.shape[-3:])
-        if tile.shape == shape:
-            return np.ascontiguousarray(tile)
-        part = tile[: shape[0], : shape[1]]  # edge tiles may be stored cut
-        whole[: part.shape[0], : part.shape[1]] = part
+        if decoded is not None and decoded.shape[-3:] == shape:
+            return np.ascontiguousarray(decoded.reshape(shape))
+        whole: Tile = np.full(shape, self._fill, np.uint8)
+        if decoded is not None:
+            part = decoded.reshape(decoded.shape[-3:])[: shape[0], : shape[1]]  # stored cut
+            whole[: part.shape[0], : part.shape[1]] = part
         return whole
 
 

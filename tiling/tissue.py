@@ -60,10 +60,13 @@ def find_tissue(
 def read_overview(slide: Slide, frame: Frame) -> RGB:
     """All pixels of a coarse frame, read strip by strip; uint8 [h, w, 3]."""
     rows = max(1, STRIP_PIXELS // frame.width)
+    strips = [
+        Box(0, y, frame.width, min(rows, frame.height - y)) for y in range(0, frame.height, rows)
+    ]
     pixels = np.empty((frame.height, frame.width, 3), np.uint8)
-    for y in range(0, frame.height, rows):
-        strip = Box(0, y, frame.width, min(rows, frame.height - y))
-        pixels[y : strip.bottom] = slide.read(frame, strip)
+    planned = slide.planned(frame, strips)
+    for strip in strips:
+        pixels[strip.y : strip.bottom] = planned.read(frame, strip)
     return pixels
 
 

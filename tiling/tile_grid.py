@@ -1,0 +1,34 @@
+"""Boxes of pixels that lie in tiles."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .frame import Box
+from .resample import RGB
+
+TileSize = tuple[int, int]  # width, height
+Fetch = Callable[[int, int], RGB]  # column and row of a tile to its pixels, from its corner on
+
+
+def tiles_under(box: Box, tile: TileSize) -> Box:
+    """The tiles that a box of pixels touches, as a box of columns and rows."""
+    column, row = box.x // tile[0], box.y // tile[1]
+    return Box(column, row, -(-box.right // tile[0]) - column, -(-box.bottom // tile[1]) - row)
+
+
+def put_together(box: Box, tile: TileSize, fetch: Fetch) -> RGB:
+    """The pixels of a box out of its tiles, fetched row by row; uint8 [box.height, box.width, 3].
+
+    Tiles on the far edges may be cut short; the box must lie on what they hold.
+    """
+    out = np.empty((box.height, box.width, 3), np.uint8)
+    tiles = tiles_under(box, tile)
+    for row in range(tiles.y, tiles.bottom):
+        for column in range(tiles.x, tiles.right):
+            place = Box(column * tile[0], row * tile[1], *tile)
+            part = place.intersection(box)
+            out[part.y - box.y : part.bottom - box.y, part.x - box.x : part.right - box.x] = fetch(
+                column, row
+            )[part.y - place.y : part.bottom - place.y, part.x - place.x : part.right - place.x]
+    return out

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.apart import Apart, Contender, Started, Timing
@@ -28,11 +28,16 @@ class Alone:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that was seen of one contender; `timings` a run each, after one that is not counted."""
+    """All that was seen of one contender; `timings` a run each, after one that is not counted.
+
+    `ready_again` are the seconds that a second process took to be ready, which may find a model
+    compiled that the first one left.
+    """
 
     name: str
     alone: Alone
-    timings: Sequence[Timing] = field(default_factory=list)
+    ready_again: float
+    timings: Sequence[Timing]
     deviation: Deviation | None = None
 
     @property
@@ -83,10 +88,10 @@ def measure(
         say(f"alone: {contender.name}")
         alone.append(look_alone(contender, start))
     with ExitStack() as stack:
-        children = []
+        children, ready = [], []
         for contender in contenders:
             child = stack.enter_context(start(contender))
-            child.ready_seconds()
+            ready.append(child.ready_seconds())
             child.run()
             children.append(child)
         rounds = []
@@ -97,6 +102,7 @@ def measure(
             Measured(
                 contender.name,
                 alone[i],
+                ready[i],
                 [timings[i] for timings in rounds],
                 None if crop is None else children[i].deviation(crop),
             )

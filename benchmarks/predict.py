@@ -53,7 +53,7 @@ class Benchmark:
     def __init__(self, arguments: argparse.Namespace, scratch: Path) -> None:
         self._asked = arguments
         self._scratch = scratch
-        self._console = Console()
+        self._console = Console(log_path=False)
         self._folders = 0
 
     def run(self) -> None:

@@ -39,12 +39,8 @@ class SideBySide:
             [self._row(measured) for measured in everyone],
             [
                 f"{facts.tissue_mm2:.1f} mm² of tissue are {facts.tissue_megapixels:.1f} MP of the "
-                f"model's; {facts.windows} windows read {facts.read_megapixels:.1f} MP. Seconds: "
-                "median of the rounds (lowest to highest), Extent's from opening the slide to the "
-                "published result, MONAI's to the merged map in memory. Ready: from the start of a "
-                "fresh process until the model is compiled; first run: what comes next in that "
-                "process; peak: PSS of its tree up to there. Off one pass: the largest and the "
-                "mean distance of probabilities, before rounding, over the tissue of a crop."
+                f"model's; {facts.windows} windows read {facts.read_megapixels:.1f} MP.",
+                LEGEND,
             ],
         )
 
@@ -60,7 +56,7 @@ class SideBySide:
             if measured not in self.monai
             else "",
             f"{measured.alone.peak_bytes / 1e6:,.0f}",
-            f"{measured.alone.ready_seconds:.1f}",
+            f"{measured.alone.ready_seconds:.1f}, {measured.ready_again:.1f}",
             f"{measured.alone.first.seconds:.2f}",
             "" if off is None else f"{off.largest:.1e}, {off.mean:.1e}",
             "" if off is None or off.stored_steps is None else f"{off.stored_steps:.3f}",
@@ -110,6 +106,14 @@ class SideBySide:
         return Table("Where Extent's seconds go, as its progress tells them", ("", *named), rows)
 
 
+LEGEND = (
+    "Seconds: median of the rounds (lowest to highest), Extent's from opening the slide to the "
+    "published result, MONAI's to the merged map in memory. Ready: from the start of a process "
+    "until the model is compiled, the first time and the second; first run: what comes next in the "
+    "first process; peak: PSS of its tree up to there. Off one pass: the largest and the mean "
+    "distance of probabilities, before rounding, over the tissue of a crop; stored: the largest "
+    "distance of the published map, in its steps of 1/255."
+)
 COLUMNS = (
     "",
     "seconds",

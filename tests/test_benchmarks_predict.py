@@ -112,8 +112,8 @@ def test_a_contender_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 def test_ratios_are_of_one_round() -> None:
     alone = Alone(0.0, Timing(1.0, 1.0), 1)
-    slow = Measured("slow", alone, [Timing(s, s) for s in (4.0, 30.0, 6.0)])
-    fast = Measured("fast", alone, [Timing(s, s) for s in (2.0, 10.0, 1.0)])
+    slow = Measured("slow", alone, 0.0, [Timing(s, s) for s in (4.0, 30.0, 6.0)])
+    fast = Measured("fast", alone, 0.0, [Timing(s, s) for s in (2.0, 10.0, 1.0)])
     assert slow.seconds == 6.0
     assert slow.ratios_to(fast) == [2.0, 3.0, 6.0]
 

@@ -1,22 +1,26 @@
 """Variation that must not change the answer: place, turn, size, shape, stain, focus.
 
-Geometry is one resampling of a crop larger than needed, so that what turns in from outside is
-real tissue; colour is varied in optical density, where stains add up (Ruifrok & Johnston 2001,
-Tellez et al. 2018).
+What is done to a crop is drawn before a pixel is read, so that no more is read than it takes.
+Geometry is one resampling of a piece larger than the crop where it warps, so that what turns in
+from outside is real tissue, and none where it does not.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .labelled import IGNORED
+from .labelled import IGNORED, Labels
+from .optics import blur, restain, stain_mix
+from .pieces import Piece
+from .warp import Warp
 
-# Optical density of haematoxylin, eosin and the remainder (Ruifrok & Johnston 2001)
-STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
-MARGIN = 1.25  # side of what is read / side of the crop
+MARGIN = 1.25  # side of the piece that crops are taken from / side of the crop
+Pixels = npt.NDArray[np.uint8]  # [h, w, 3]
+Square = tuple[int, int, int]  # x, y, side in map pixels
 
 
 @dataclass(frozen=True)
@@ -42,106 +46,109 @@ class Augmentation:
     white: float = 0.3
 
 
+@dataclass(frozen=True)
+class Variation:
+    """What is done to one crop.
+
+    `side`: side in input pixels of the piece to read, whose centre lies `shift` map pixels (x, y)
+    from the place that was drawn; larger than the crop where there is a `warp`. `turns` by
+    quarters, then `mirrored`. `mix`: see `restain`. `blur_sigma` in input pixels, 0 leaves it
+    sharp. `blanks`: squares to whiten.
+    """
+
+    crop: int
+    stride: int
+    side: int
+    shift: tuple[int, int]
+    warp: Warp | None
+    turns: int
+    mirrored: bool
+    mix: Tensor
+    blur_sigma: float
+    blanks: tuple[Square, ...]
+
+    @classmethod
+    def drawn(
+        cls, settings: Augmentation, crop: int, stride: int, rng: np.random.Generator
+    ) -> Self:
+        """A variation of crops of `crop` input pixels, with labels at `stride`, at random."""
+        side, shift, warp = source_side(crop, stride), (0, 0), None
+        if rng.random() < settings.warp:
+            warp = _drawn_warp(settings, side, crop, rng)
+        else:
+            room = (side - crop) // stride
+            y, x = (int(v) - room // 2 for v in rng.integers(0, room + 1, 2))
+            side, shift = crop, (x, y)
+        return cls(
+            crop=crop,
+            stride=stride,
+            side=side,
+            shift=shift,
+            warp=warp,
+            turns=int(rng.integers(4)),
+            mirrored=bool(rng.integers(2)),
+            mix=stain_mix(
+                np.exp(rng.normal(0, settings.stain, 3)),
+                np.exp(rng.normal(0, settings.brightness, 3)),
+            ),
+            blur_sigma=rng.uniform(0.5, 1.5) if rng.random() < settings.blur else 0.0,
+            blanks=_drawn_blanks(crop // stride, rng) if rng.random() < settings.white else (),
+        )
+
+    def applied(self, piece: Piece) -> Piece:
+        """The varied crop of a piece of `side` input pixels; new arrays."""
+        planes, labels = torch.from_numpy(piece.pixels).permute(2, 0, 1), piece.labels
+        if self.warp is None:
+            varied = planes.to(torch.float32, memory_format=torch.contiguous_format)
+        else:
+            varied, labels = self.warp.pixels(planes), self.warp.labels(labels, self.stride)
+        varied = restain(varied, self.mix)
+        if self.blur_sigma:
+            varied = blur(varied, self.blur_sigma)
+        picture = np.empty((self.crop, self.crop, 3), np.uint8)
+        turned = self._turned(varied.round_().numpy())
+        for channel in range(3):
+            picture[..., channel] = turned[channel]
+        targets = np.array(self._turned(labels))
+        self._whiten(picture, targets)
+        return Piece(picture, targets)
+
+    def _turned(self, planes: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """[..., h, w] seen turned and mirrored; no copy."""
+        turned = np.rot90(planes, self.turns, (-2, -1))
+        return turned[..., ::-1] if self.mirrored else turned
+
+    def _whiten(self, picture: Pixels, targets: Labels) -> None:
+        """Blank squares, in place: hard white edges say nothing about tumour."""
+        s = self.stride
+        for x, y, side in self.blanks:
+            targets[y : y + side, x : x + side] = IGNORED
+            picture[y * s : (y + side) * s, x * s : (x + side) * s] = 255
+
+
 def source_side(crop: int, stride: int) -> int:
-    """Side in input pixels of what must be read for a crop: a multiple of the stride."""
+    """Side in input pixels of the piece that a crop is taken from: a multiple of the stride."""
     return -(-int(crop * MARGIN) // (2 * stride)) * 2 * stride
 
 
-def augment(
-    image: Tensor, labels: Tensor, crop: int, settings: Augmentation, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """One varied crop from the middle of a larger piece.
-
-    Args:
-        image: uint8 [S, S, 3], S >= crop.
-        labels: uint8 [S/s, S/s] at the output stride s.
-
-    Returns:
-        float32 [3, crop, crop] in 0-255 and int64 [crop/s, crop/s].
-    """
-    stride = image.shape[0] // labels.shape[0]
-    picture = image.permute(2, 0, 1).float()[None]
-    marks = labels.float()[None, None]
-    if rng.random() < settings.warp:
-        picture, marks = _warped(picture, marks, crop, stride, settings, rng)
-    else:
-        picture, marks = _moved(picture, marks, crop, stride, rng)
-    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    picture, marks = (torch.rot90(t, turns, (2, 3)) for t in (picture, marks))
-    if mirrored:
-        picture, marks = picture.flip(3), marks.flip(3)
-    picture = _stained(picture[0], settings, rng)
-    if rng.random() < settings.blur:
-        picture = _blurred(picture, rng.uniform(0.5, 1.5))
-    targets = marks[0, 0].long()
-    if rng.random() < settings.white:
-        _whiten(picture, targets, stride, rng)
-    return picture, targets
-
-
-def _moved(
-    picture: Tensor, marks: Tensor, crop: int, stride: int, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    room = (picture.shape[2] - crop) // stride
-    y, x = (int(v) for v in rng.integers(0, room + 1, 2))
-    side = crop // stride
-    return (
-        picture[:, :, y * stride : y * stride + crop, x * stride : x * stride + crop],
-        marks[:, :, y : y + side, x : x + side],
+def _drawn_warp(settings: Augmentation, side: int, crop: int, rng: np.random.Generator) -> Warp:
+    knots = max(4, crop // 64)
+    return Warp.of(
+        side,
+        crop,
+        angle=np.deg2rad(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees)),
+        size=np.exp(rng.uniform(-1, 1) * np.log1p(settings.resize)),
+        stretch=np.exp(rng.uniform(-1, 1) * np.log1p(settings.stretch)),
+        shift=rng.uniform(-0.5, 0.5, 2),
+        bend=rng.normal(0, settings.deformation, (2, knots, knots)),
     )
 
 
-def _warped(
-    picture: Tensor,
-    marks: Tensor,
-    crop: int,
-    stride: int,
-    settings: Augmentation,
-    rng: np.random.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Rotate, resize, stretch and bend by one lookup grid; what lies outside is not judged."""
-    angle = np.deg2rad(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees))
-    size = np.exp(rng.uniform(-1, 1) * np.log1p(settings.resize))
-    stretch = np.exp(rng.uniform(-1, 1) * np.log1p(settings.stretch))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = turn @ np.diag([size * stretch, size / stretch]) * (crop / picture.shape[2])
-    shift = rng.uniform(-0.5, 0.5, 2) * (1 - crop / picture.shape[2])
-    theta = torch.tensor(np.column_stack([matrix, shift]), dtype=torch.float32)[None]
-    grid = F.affine_grid(theta, [1, 1, crop, crop], align_corners=False)
-    knots = max(4, crop // 64)
-    bend = rng.normal(0, settings.deformation * 2 / picture.shape[2], (1, 2, knots, knots))
-    bent = F.interpolate(torch.tensor(bend, dtype=torch.float32), (crop, crop), mode="bicubic")
-    grid = grid + bent.permute(0, 2, 3, 1)
-    coarse = F.avg_pool2d(grid.permute(0, 3, 1, 2), stride).permute(0, 2, 3, 1)
-    warped = 255 - F.grid_sample(255 - picture, grid, mode="bilinear", align_corners=False)
-    known = IGNORED - F.grid_sample(IGNORED - marks, coarse, mode="nearest", align_corners=False)
-    return warped, known.round()
-
-
-def _stained(picture: Tensor, settings: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Vary the amount of each stain and the light; float32 [3, h, w] in 0-255."""
-    factors = np.exp(rng.normal(0, settings.stain, 3))
-    mix = np.linalg.inv(STAINS) @ np.diag(factors) @ STAINS
-    mix = (mix * np.exp(rng.normal(0, settings.brightness, 3))).T  # colour channels drift apart too
-    density = -torch.log((picture + 1) / 256)
-    varied = torch.tensor(mix, dtype=torch.float32) @ density.reshape(3, -1)
-    return (256 * torch.exp(-varied) - 1).clamp_(0, 255).reshape(picture.shape)
-
-
-def _blurred(picture: Tensor, sigma: float) -> Tensor:
-    offsets = torch.arange(-3, 4, dtype=torch.float32)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, 7)
-    padded = F.pad(picture[None], (3, 3, 3, 3), mode="reflect")
-    rows = F.conv2d(padded, kernel, groups=3)
-    return F.conv2d(rows, kernel.transpose(2, 3), groups=3)[0]
-
-
-def _whiten(picture: Tensor, targets: Tensor, stride: int, rng: np.random.Generator) -> None:
-    """Blank a few squares, in place: hard white edges say nothing about tumour."""
-    side = targets.shape[0]
+def _drawn_blanks(side: int, rng: np.random.Generator) -> tuple[Square, ...]:
+    """A few squares over a map of `side` pixels; they may reach beyond its end."""
+    blanks = []
     for _ in range(int(rng.integers(1, 8))):
-        h = w = int(rng.integers(side // 16 + 1, side // 4 + 2))
+        length = int(rng.integers(side // 16 + 1, side // 4 + 2))
         y, x = (int(v) for v in rng.integers(0, side, 2))
-        targets[y : y + h, x : x + w] = IGNORED
-        picture[:, y * stride : (y + h) * stride, x * stride : (x + w) * stride] = 255
+        blanks.append((x, y, length))
+    return tuple(blanks)

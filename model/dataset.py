@@ -1,11 +1,11 @@
 """Training crops: a slide, its outlines and where they count, cut out and varied on demand."""
 
-from collections import OrderedDict
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,51 +15,22 @@ from torch import Tensor
 
 from annotations.errors import CohortError
 from tiling.frame import Box
-from tiling.slide import Slide
 from tiling.tissue import TissueMask, find_tissue
 
-from .augment import augment, source_side
+from .augment import Variation
 from .cohort import Case
 from .config import TrainConfig
 from .labelled import IGNORED, ExpertLabels, Labels
+from .pieces import Piece, PieceReader
+from .shelf import Shelf
 
 CELL_MAP_PIXELS = 16  # places to sample from are kept as cells of this many map pixels a side
-
-
-class Shelf:
-    """Open slides, the last used: a cohort may have more than a process can hold open."""
-
-    def __init__(self, places: int = 24) -> None:
-        self._places = places
-        self._open: OrderedDict[Case, Slide] = OrderedDict()
-        self._lock = Lock()
-
-    @contextmanager
-    def lent(self, case: Case) -> Iterator[Slide]:
-        """A case's slide, open within the context; one at a time.
-
-        Raises:
-            SlideError: it cannot be opened.
-        """
-        with self._lock:
-            if case not in self._open:
-                self._open[case] = Slide.open(case.slide, case.resolution)
-            self._open.move_to_end(case)
-            while len(self._open) > self._places:
-                self._open.popitem(last=False)[1].close()
-            yield self._open[case]
-
-    def close(self) -> None:
-        """Let go of all files."""
-        with self._lock:
-            while self._open:
-                self._open.popitem()[1].close()
 
 
 class LabelledSlide:
     """A slide with its labels, on the model's frame and on the map's (output stride)."""
 
-    def __init__(self, case: Case, config: TrainConfig, shelf: "Shelf | None" = None) -> None:
+    def __init__(self, case: Case, config: TrainConfig, shelf: Shelf | None = None) -> None:
         self.case, self._config = case, config
         self._shelf = shelf or Shelf()
         stride = config.network.output_stride
@@ -71,14 +42,20 @@ class LabelledSlide:
             )
             self.tissue: TissueMask = find_tissue(slide, self.model_frame, output_stride=stride)
         self.cells = self._cells_by_class()
+        self._pieces = PieceReader(self._read, stride, self._shelf.pieces)
 
     def labels(self, box: Box) -> Labels:
         """Class indices over a box of map pixels, IGNORED where nobody said; uint8 [h, w]."""
         return self._expert.labels(box)
 
+    @property
+    def _band_half(self) -> int:
+        """Half-width of the ignored band in map pixels."""
+        return round(self._config.ignore_band_um / self.map_frame.mpp[0])
+
     def with_band(self, labels: Labels) -> Labels:
         """Labels with the band along class borders set to IGNORED."""
-        half = round(self._config.ignore_band_um / self.map_frame.mpp[0])
+        half = self._band_half
         if half < 1:
             return labels
         known = labels != IGNORED
@@ -103,24 +80,46 @@ class LabelledSlide:
                 found[value] = np.array(cells, np.int32)
         return found
 
-    def crop(self, centre_map: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
-        """Pixels uint8 [side, side, 3] and labels uint8 [side/s, side/s] around a map pixel."""
-        stride = self._config.network.output_stride
-        half = side // stride // 2
-        box = Box(centre_map[0] - half, centre_map[1] - half, side // stride, side // stride)
-        inputs = Box(box.x * stride, box.y * stride, side, side)
+    def crop(self, centre_map: tuple[int, int], side: int) -> Piece:
+        """A square of `side` model pixels around a map pixel; the band is ignored."""
+        side_map = side // self._config.network.output_stride
+        x, y = (centre - side_map // 2 for centre in centre_map)
+        return self._pieces.piece(Box(x, y, side_map, side_map))
+
+    def _read(self, box: Box) -> Piece:
+        stride, band = self._config.network.output_stride, self._band_half
+        inputs = Box(*(v * stride for v in (box.x, box.y, box.width, box.height)))
         with self._shelf.lent(self.case) as slide:
             pixels = slide.read(self.model_frame, inputs)
-        labels = self.with_band(self.labels(box))
-        return torch.from_numpy(np.ascontiguousarray(pixels)), torch.from_numpy(labels)
+        labels = self.with_band(self.labels(box.padded(band)))
+        return Piece(pixels, labels[band : band + box.height, band : band + box.width])
 
 
 @dataclass(frozen=True)
 class Batch:
-    """float32 [N, 3, crop, crop] in 0-255, channels last; int64 [N, crop/s, crop/s]."""
+    """uint8 [N, crop, crop, 3] and int64 [N, crop/s, crop/s]."""
 
     patches: Tensor
     labels: Tensor
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How crops are made: on so many threads, so many batches ahead of the one asked for."""
+
+    threads: int
+    ahead: int
+
+    @classmethod
+    def beside(cls, device: torch.device) -> Self:
+        """What suits training on a device.
+
+        The processor's own steps use all of its threads, which wait for each other: whatever runs
+        beside them on one core holds up all. So it makes a batch on all threads, then steps.
+        """
+        if device.type == "cpu":
+            return cls(torch.get_num_threads(), ahead=0)
+        return cls(max(1, len(os.sched_getaffinity(0)) - 1), ahead=3)
 
 
 class CropSampler:
@@ -146,47 +145,45 @@ class CropSampler:
         dx, dy = rng.integers(0, CELL_MAP_PIXELS, 2)
         return slide, (int(x) * CELL_MAP_PIXELS + int(dx), int(y) * CELL_MAP_PIXELS + int(dy))
 
-    def varied(self, index: int) -> tuple[Tensor, Tensor]:
+    def varied(self, index: int) -> Piece:
         """The training crop of a number: equal numbers give equal crops."""
         rng = np.random.default_rng((self._seed, index))
         config = self._config
-        slide, centre = self._draw(rng)
-        side = source_side(config.crop, config.network.output_stride)
-        pixels, labels = slide.crop(centre, side)
-        return augment(pixels, labels, config.crop, config.augmentation, rng)
+        slide, (x, y) = self._draw(rng)
+        variation = Variation.drawn(
+            config.augmentation, config.crop, config.network.output_stride, rng
+        )
+        dx, dy = variation.shift
+        return variation.applied(slide.crop((x + dx, y + dy), variation.side))
 
-    def plain(self, index: int) -> tuple[Tensor, Tensor]:
+    def plain(self, index: int) -> Piece:
         """The same without variation, for validation."""
-        rng = np.random.default_rng((self._seed, index))
-        slide, centre = self._draw(rng)
-        pixels, labels = slide.crop(centre, self._config.crop)
-        return pixels.permute(2, 0, 1).float(), labels.long()
+        slide, centre = self._draw(np.random.default_rng((self._seed, index)))
+        return slide.crop(centre, self._config.crop)
 
-    def batches(self, first: int, count: int) -> Iterator[Batch]:
-        """`count` batches from crop number `first` on, made ahead on a thread."""
+    def batches(self, first: int, count: int, loading: Loading) -> Iterator[Batch]:
+        """`count` batches from crop number `first` on."""
         size = self._config.batch
         with ThreadPoolExecutor(
-            1, thread_name_prefix="extent-crops", initializer=torch.set_num_threads, initargs=(1,)
+            loading.threads,
+            thread_name_prefix="extent-crops",
+            initializer=torch.set_num_threads,
+            initargs=(1,),
         ) as pool:
-            ahead: list[Future[Batch]] = []
-            for number in range(count):
-                start = first + number * size
-                ahead.append(pool.submit(self._batch, range(start, start + size)))
-                if len(ahead) > 2:
-                    yield ahead.pop(0).result()
-            for batch in ahead:
-                yield batch.result()
-
-    def _batch(self, numbers: range) -> Batch:
-        return stack([self.varied(number) for number in numbers])
+            begun: deque[list[Future[Piece]]] = deque()
+            for start in range(first, first + count * size, size):
+                begun.append([pool.submit(self.varied, n) for n in range(start, start + size)])
+                if len(begun) > loading.ahead:
+                    yield stack([crop.result() for crop in begun.popleft()])
+            for crops in begun:
+                yield stack([crop.result() for crop in crops])
 
 
-def stack(crops: Sequence[tuple[Tensor, Tensor]]) -> Batch:
+def stack(crops: Sequence[Piece]) -> Batch:
     """Crops as one batch."""
-    patches = torch.stack([patch for patch, _ in crops])
     return Batch(
-        patches.contiguous(memory_format=torch.channels_last),
-        torch.stack([labels for _, labels in crops]),
+        torch.from_numpy(np.stack([crop.pixels for crop in crops])),
+        torch.from_numpy(np.stack([crop.labels for crop in crops])).long(),
     )
 
 

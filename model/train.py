@@ -13,8 +13,9 @@ from .board import tensorboard_writer
 from .checkpoint import Checkpoint, ModelCard, save_checkpoint
 from .cohort import Case
 from .config import TrainConfig
-from .dataset import Batch, CropSampler, LabelledSlide, Shelf, open_cases, stack
+from .dataset import Batch, CropSampler, LabelledSlide, open_cases, stack
 from .figures import write_curves
+from .shelf import Shelf
 from .trainer import Epoch, Trainer, TrainReport
 from .training_state import load_state, save_state
 

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from annotations.errors import UsageError
 
 from .config import TrainConfig
-from .dataset import Batch, CropSampler
+from .dataset import Batch, CropSampler, Loading
 from .labelled import IGNORED
 from .losses import combined
 from .network import Network
@@ -84,13 +84,15 @@ class Trainer:
         self.network.train()
         first_step = epoch * self.steps_per_epoch
         losses = []
-        batches = sampler.batches(first_step * self.config.batch, self.steps_per_epoch)
+        batches = sampler.batches(
+            first_step * self.config.batch, self.steps_per_epoch, Loading.beside(self.device)
+        )
         for step, batch in enumerate(batches):
             for group in self.optimiser.param_groups:
                 group["lr"] = self.learning_rate(first_step + step)
             losses.append(self._step(batch))
             report.step(epoch, step + 1, self.steps_per_epoch)
-        mean = float(np.mean(losses))
+        mean = float(np.mean([float(loss) for loss in losses]))
         if not np.isfinite(mean):
             raise UsageError(
                 f"training diverged in epoch {epoch + 1} (its loss is {mean}): "
@@ -98,8 +100,9 @@ class Trainer:
             )
         return mean
 
-    def _step(self, batch: Batch) -> float:
-        patches, labels = batch.patches.to(self.device), batch.labels.to(self.device)
+    def _step(self, batch: Batch) -> Tensor:
+        """One step; its loss, not waited for."""
+        patches, labels = self._here(batch)
         with self._autocast:
             logits = self.network(patches)
         loss = combined(self.config.losses, logits.float(), labels)
@@ -108,7 +111,12 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimiser.step()
         self.average.update_parameters(self.network)
-        return float(loss.detach())
+        return loss.detach()
+
+    def _here(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Patches float32 [N, 3, crop, crop], channels last, and labels, on the device."""
+        patches = batch.patches.to(self.device).permute(0, 3, 1, 2).float()
+        return patches, batch.labels.to(self.device)
 
     @torch.inference_mode()
     def validate(self, batches: Sequence[Batch]) -> tuple[float, float, float]:
@@ -116,9 +124,9 @@ class Trainer:
         self.average.eval()
         losses, confusion = [], np.zeros((2, 2))
         for batch in batches:
+            patches, labels = self._here(batch)
             with self._autocast:
-                logits = self.average(batch.patches.to(self.device))
-            labels = batch.labels.to(self.device)
+                logits = self.average(patches)
             losses.append(float(combined(self.config.losses, logits.float(), labels)))
             known = labels != IGNORED
             truth, said = labels[known] > 0, logits.argmax(1)[known] > 0

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.augment import Augmentation, augment, source_side
+from model.augment import Augmentation, Variation, source_side
 from model.labelled import IGNORED
+from model.pieces import Piece
+from tiling.frame import Box
 
 CROP, STRIDE = 128, 4
 SIDE = source_side(CROP, STRIDE)
@@ -19,18 +21,34 @@ STILL = Augmentation(
 WARPED = replace(STILL, warp=1, rotation_degrees=180, resize=0.25, stretch=0.15, deformation=4)
 
 
-def disc(radius: float = 30.0) -> tuple[Tensor, Tensor]:
+def disc(radius: float = 30.0) -> Piece:
     """A dark disc off the middle of a pale field; labels 1 on it, by pixel centre."""
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     inside = np.hypot(x - SIDE * 0.45, y - SIDE * 0.55) < radius
     image = np.where(inside[..., None], (90, 40, 120), (240, 225, 235)).astype(np.uint8)
     middle = STRIDE // 2
-    labels = inside[middle::STRIDE, middle::STRIDE].astype(np.uint8)
-    return torch.from_numpy(image), torch.from_numpy(labels)
+    return Piece(image, inside[middle::STRIDE, middle::STRIDE].astype(np.uint8))
+
+
+def flat(grey: int, label: int, side: int = SIDE) -> Piece:
+    """One colour and one label throughout."""
+    return Piece(
+        np.full((side, side, 3), grey, np.uint8),
+        np.full((side // STRIDE, side // STRIDE), label, np.uint8),
+    )
+
+
+def applied(piece: Piece, settings: Augmentation, seed: int) -> tuple[Tensor, Tensor]:
+    """A varied crop around the middle of a piece: float32 [3, CROP, CROP] and its labels."""
+    variation = Variation.drawn(settings, CROP, STRIDE, np.random.default_rng(seed))
+    side = variation.side // STRIDE
+    x, y = (piece.labels.shape[0] // 2 + shift - side // 2 for shift in variation.shift)
+    varied = variation.applied(piece.part(Box(x, y, side, side)))
+    return torch.from_numpy(varied.pixels).permute(2, 0, 1).float(), torch.from_numpy(varied.labels)
 
 
 def varied(settings: Augmentation, seed: int) -> tuple[Tensor, Tensor]:
-    return augment(*disc(), CROP, settings, np.random.default_rng(seed))
+    return applied(disc(), settings, seed)
 
 
 def overlap(picture: Tensor, labels: Tensor) -> float:
@@ -42,11 +60,32 @@ def overlap(picture: Tensor, labels: Tensor) -> float:
 
 
 def test_what_comes_out() -> None:
-    picture, labels = varied(Augmentation(), 0)
-    assert picture.shape == (3, CROP, CROP) and picture.dtype == torch.float32
-    assert labels.shape == (CROP // STRIDE, CROP // STRIDE) and labels.dtype == torch.int64
-    assert float(picture.min()) >= 0 and float(picture.max()) <= 255
-    assert set(labels.unique().tolist()) <= {0, 1, IGNORED}
+    variation = Variation.drawn(replace(WARPED, white=1), CROP, STRIDE, np.random.default_rng(0))
+    crop = variation.applied(disc())
+    assert crop.pixels.shape == (CROP, CROP, 3) and crop.pixels.dtype == np.uint8
+    assert crop.labels.shape == (CROP // STRIDE, CROP // STRIDE) and crop.labels.dtype == np.uint8
+    assert set(np.unique(crop.labels)) == {0, 1, IGNORED}
+
+
+def test_what_a_piece_holds_is_not_changed() -> None:
+    for seed in range(10):
+        piece, before = disc(), disc()
+        applied(piece, replace(Augmentation(), white=1), seed)
+        assert (piece.pixels == before.pixels).all() and (piece.labels == before.labels).all()
+
+
+def test_no_more_is_read_than_the_crop_unless_it_warps() -> None:
+    rng = np.random.default_rng(0)
+    assert {Variation.drawn(STILL, CROP, STRIDE, rng).side for _ in range(9)} == {CROP}
+    assert {Variation.drawn(WARPED, CROP, STRIDE, rng).side for _ in range(9)} == {SIDE}
+
+
+def test_crops_lie_anywhere_in_what_could_be_read() -> None:
+    rng = np.random.default_rng(0)
+    shifts = np.array([Variation.drawn(STILL, CROP, STRIDE, rng).shift for _ in range(400)])
+    room = (SIDE - CROP) // STRIDE
+    for along in shifts.T:
+        assert set(along) == set(range(-(room // 2), room - room // 2 + 1))
 
 
 def test_a_seed_gives_one_crop_and_another_seed_another() -> None:
@@ -70,8 +109,7 @@ def test_the_overlap_test_can_fail() -> None:
 
 
 def test_nothing_varies_when_all_is_switched_off_but_place_turn_and_mirror() -> None:
-    image, _ = disc()
-    colours = {tuple(c) for c in image.reshape(-1, 3).tolist()}
+    colours = {tuple(c) for c in disc().pixels.reshape(-1, 3).tolist()}
     for seed in range(8):
         picture, _ = varied(STILL, seed)
         found = {tuple(c) for c in picture.round().int().reshape(3, -1).T.tolist()}
@@ -80,23 +118,22 @@ def test_nothing_varies_when_all_is_switched_off_but_place_turn_and_mirror() -> 
 
 def test_every_turn_and_mirror_comes_up() -> None:
     """Eight of them, told by where a mark in the corner and its neighbour end up."""
-    image = torch.full((CROP, CROP, 3), 255, dtype=torch.uint8)
-    labels = torch.zeros((CROP // STRIDE, CROP // STRIDE), dtype=torch.uint8)
-    labels[0, 0], labels[0, 1] = 1, 2
+    piece = flat(255, 0)
+    corner = (SIDE - CROP) // 2 // STRIDE
+    piece.labels[corner, corner], piece.labels[corner, corner + 1] = 1, 2
     seen = set()
     for seed in range(80):
-        _, turned = augment(image, labels, CROP, STILL, np.random.default_rng(seed))
-        seen.add(((turned == 1).nonzero().tolist()[0][0], int(turned.argmax())))
+        still = Variation.drawn(STILL, CROP, STRIDE, np.random.default_rng(seed))
+        centred = piece.part(Box(corner, corner, CROP // STRIDE, CROP // STRIDE))
+        turned = still.applied(centred).labels
+        seen.add((*np.argwhere(turned == 1)[0], int(turned.argmax())))
     assert len(seen) == 8
 
 
 @pytest.mark.parametrize("settings", [Augmentation(stain=0.5, brightness=0.5), WARPED])
 def test_white_stays_white(settings: Augmentation) -> None:
-    image = torch.full((SIDE, SIDE, 3), 255, dtype=torch.uint8)
-    labels = torch.zeros((SIDE // STRIDE, SIDE // STRIDE), dtype=torch.uint8)
     for seed in range(20):
-        picture, _ = augment(image, labels, CROP, settings, np.random.default_rng(seed))
-        assert float(picture.min()) > 254.9
+        assert (applied(flat(255, 0), settings, seed)[0] == 255).all()
 
 
 def test_stain_varies_colour_and_keeps_what_is_darker_darker() -> None:
@@ -112,13 +149,9 @@ def test_stain_varies_colour_and_keeps_what_is_darker_darker() -> None:
 
 def test_what_turns_in_from_outside_is_not_judged() -> None:
     """Beyond what was read a crop is white, which is no tissue of the slide's."""
-    image = torch.full((SIDE, SIDE, 3), 90, dtype=torch.uint8)
-    labels = torch.ones((SIDE // STRIDE, SIDE // STRIDE), dtype=torch.uint8)
     unknown = 0
     for seed in range(20):
-        picture, targets = augment(
-            image, labels, CROP, replace(WARPED, resize=0.6), np.random.default_rng(seed)
-        )
+        picture, targets = applied(flat(90, 1), replace(WARPED, resize=0.6), seed)
         white = torch.nn.functional.max_pool2d(-picture[:1], STRIDE)[0] < -250  # all of its pixels
         assert (targets[white] == IGNORED).all()
         assert set(targets.unique().tolist()) <= {1, IGNORED}

@@ -17,10 +17,12 @@ from model.checkpoint import ModelCard, load_checkpoint
 from model.cohort import Case, Cohort, read_cohort, split_patients
 from model.config import SHIPPED_CONFIGS, TrainConfig
 from model.crossvalidate import card_for, train_folds
-from model.dataset import CropSampler, LabelledSlide, Shelf, open_cases
+from model.dataset import CropSampler, LabelledSlide, Loading, open_cases
 from model.labelled import IGNORED
 from model.network import NetworkConfig
+from model.pieces import KeptPieces
 from model.predictor import Execution, load_predictor
+from model.shelf import Shelf
 from model.train import TrainResult, train
 from model.trainer import Epoch, TrainReport
 from tests.drawn import HEIGHT, WIDTH, draw_case, draw_patients
@@ -210,13 +212,12 @@ def test_classes_are_drawn_evenly_and_labels_lie_on_the_pixels(cohort: Cohort) -
     sampler = CropSampler(open_cases(cohort.cases[:2], config), config, seed=3)
     agree, tumour_centres = [], 0
     for index in range(24):
-        patch, labels = sampler.varied(index)
-        again, _ = sampler.varied(index)
-        assert torch.equal(patch, again)
-        small = torch.nn.functional.avg_pool2d(patch, 4)
-        known = labels != IGNORED
-        agree.append(float(((small[0] < 172) == (labels == 1))[known].float().mean()))
-        tumour_centres += int(sampler.plain(index)[1][16, 16] == 1)
+        crop, again = sampler.varied(index), sampler.varied(index)
+        assert (crop.pixels == again.pixels).all() and (crop.labels == again.labels).all()
+        red = crop.pixels[..., 0].reshape(32, 4, 32, 4).mean((1, 3))
+        known = crop.labels != IGNORED
+        agree.append(float(((red < 172) == (crop.labels == 1))[known].mean()))
+        tumour_centres += int(sampler.plain(index).labels[16, 16] == 1)
     assert min(agree) > 0.9 and np.mean(agree) > 0.97
     assert 6 <= tumour_centres <= 18
 
@@ -300,6 +301,41 @@ def test_training_lets_go_of_its_files(cohort: Cohort, tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     run(cohort, tmp_path, replace(SMALL, epochs=1))
     assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+
+
+def test_batches_are_the_same_whatever_makes_them(cohort: Cohort) -> None:
+    """On any number of threads, ahead or not, with pieces kept or read each time."""
+    made = []
+    for loading, kept in ((Loading(1, 0), 0), (Loading(3, 0), 1 << 28), (Loading(2, 3), 1 << 20)):
+        shelf = Shelf(places=1, pieces=KeptPieces(kept))
+        sampler = CropSampler(open_cases(cohort.cases[:3], SMALL, shelf), SMALL, seed=4)
+        made.append(list(sampler.batches(8, 5, loading)))
+        shelf.close()
+    for batches in zip(*made, strict=True):
+        for batch in batches:
+            assert torch.equal(batch.patches, batches[0].patches)
+            assert torch.equal(batch.labels, batches[0].labels)
+    first = CropSampler(open_cases(cohort.cases[:3], SMALL), SMALL, seed=4).varied(8)
+    assert (made[0][0].patches[0].numpy() == first.pixels).all()
+
+
+def test_a_crop_sees_the_band_of_outlines_beyond_its_edge(cohort: Cohort) -> None:
+    slide = LabelledSlide(cohort.cases[0], replace(SMALL, ignore_band_um=64.0))
+    whole = slide.with_band(slide.labels(slide.map_frame.box))
+    for x in range(20, 80, 3):
+        crop = slide.crop((x, 40), 64).labels
+        assert (crop == whole[32:48, x - 8 : x + 8]).all()
+
+
+def test_what_is_lent_stays_open(cohort: Cohort) -> None:
+    shelf = Shelf(places=1)
+    with shelf.lent(cohort.cases[0]) as first:
+        for case in cohort.cases[1:]:
+            with shelf.lent(case):
+                pass
+        with shelf.lent(cohort.cases[0]) as again:
+            assert again is first
+    shelf.close()
 
 
 def test_a_shelf_holds_few_slides_open(cohort: Cohort) -> None:

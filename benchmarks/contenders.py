@@ -16,7 +16,7 @@ from benchmarks.job import Job, planned
 from benchmarks.one_pass import Crop, Deviation
 
 if TYPE_CHECKING:
-    from model.checkpoint import Checkpoint
+    from model.card_file import ModelFile
     from model.predictor import Predictor
     from service.tasks import Model
 
@@ -72,11 +72,11 @@ def _cpu_seconds() -> float:
 
 @dataclass(frozen=True)
 class Extent:
-    """`extent predict` as one of its workers does a slide, results under `out`."""
+    """`extent predict` as one of its workers does a slide; what it writes and keeps in `folder`."""
 
     job: Job
     way: Way
-    out: Path
+    folder: Path
 
     @property
     def name(self) -> str:
@@ -88,8 +88,8 @@ class Extent:
 
         way = self.way
         settings = MapSettings(way.device, way.runtime, way.precision)
-        model = settled(str(self.job.model), settings)
-        return ExtentRunner(self.job, self.out, model, *ready(model))
+        model = settled(str(self.job.model), settings, self.folder / "compiled")
+        return ExtentRunner(self.job, self.folder / "out", model, *ready(model))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class ExtentRunner:
     job: Job
     out: Path
     model: "Model"
-    checkpoint: "Checkpoint"
+    file: "ModelFile"
     predictor: "Predictor"
 
     def run(self) -> Timing:
@@ -117,7 +117,7 @@ class ExtentRunner:
             phases.begin(update.phase)
 
         with watch.running():
-            outcome = work(asked, hear, lambda _: (self.checkpoint, self.predictor))
+            outcome = work(asked, hear, lambda _: (self.file, self.predictor))
             phases.begin("")
         if outcome.status != "done":
             raise RuntimeError(f"Extent: {outcome.status}: {outcome.reason}")
@@ -128,7 +128,7 @@ class ExtentRunner:
         from model.segment import window_maps
         from model.stored import StoredResult
 
-        card = self.checkpoint.card
+        card = self.file.card
         with planned(self.job) as plan:
             touching = [w for w in plan.windows if w.write.intersection(crop.box).area]
             on_map = plan.frame.coarser(card.output_stride)

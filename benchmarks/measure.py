@@ -15,28 +15,27 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Alone:
-    """A contender's first run in a process that had the machine for itself.
+    """What a contender takes in processes that have the machine for themselves.
 
-    `ready_seconds`: start of the process, imports, loading, compiling. `peak_bytes`: PSS of the
-    process tree from its start to the end of the run.
+    `ready_first`, `ready_again`: seconds of the first process and of a second one from its start
+    until its model is loaded; the second may find it compiled. `first`: what the second then ran.
+    `loading_bytes`, `peak_bytes`: the most that the tree of the first and of the second process
+    held (PSS).
     """
 
-    ready_seconds: float
+    ready_first: float
+    ready_again: float
     first: Timing
+    loading_bytes: int
     peak_bytes: int
 
 
 @dataclass(frozen=True)
 class Measured:
-    """All that was seen of one contender; `timings` a run each, after one that is not counted.
-
-    `ready_again` are the seconds that a second process took to be ready, which may find a model
-    compiled that the first one left.
-    """
+    """All that was seen of one contender; `timings` a run each, after one that is not counted."""
 
     name: str
     alone: Alone
-    ready_again: float
     timings: Sequence[Timing]
     deviation: Deviation | None = None
 
@@ -62,11 +61,13 @@ class Measured:
 
 
 def look_alone(contender: Contender, start: Start = Apart) -> Alone:
-    """Start a contender, let it run once and end, watching its memory."""
+    """Start a contender twice; let it run once the second time."""
+    with start(contender) as child, PeakPss(child.pid) as loading:
+        ready_first = child.ready_seconds()
     with start(contender) as child, PeakPss(child.pid) as peak:
-        ready = child.ready_seconds()
+        ready_again = child.ready_seconds()
         first = child.run()
-    return Alone(ready, first, peak.bytes)
+    return Alone(ready_first, ready_again, first, loading.bytes, peak.bytes)
 
 
 def measure(
@@ -88,10 +89,10 @@ def measure(
         say(f"alone: {contender.name}")
         alone.append(look_alone(contender, start))
     with ExitStack() as stack:
-        children, ready = [], []
+        children = []
         for contender in contenders:
             child = stack.enter_context(start(contender))
-            ready.append(child.ready_seconds())
+            child.ready_seconds()
             child.run()
             children.append(child)
         rounds = []
@@ -102,7 +103,6 @@ def measure(
             Measured(
                 contender.name,
                 alone[i],
-                ready[i],
                 [timings[i] for timings in rounds],
                 None if crop is None else children[i].deviation(crop),
             )

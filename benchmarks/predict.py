@@ -12,8 +12,8 @@ the others. MONAI takes part where it is installed (`pip install '.[benchmark]'`
 a level of the model's resolution; see `benchmarks/monai_wsi.py` for how it is used.
 
 --scaling repeats Extent's default and the forward pass on drawn slides of growing size; --workers
-times the command `extent predict` on several slides. --markdown also writes the tables into their
-sections of a file.
+times the command `extent predict` on several slides; --no-side-by-side leaves out all else.
+--markdown also writes the tables into their sections of a file.
 """
 
 import argparse
@@ -62,21 +62,25 @@ class Benchmark:
         self._console.print(machine, highlight=False)
         if self._asked.markdown:
             put_section(self._asked.markdown, "machine", machine)
-        slide = self._asked.slide or self._drawn(self._asked.side)
-        for mpp in self._asked.model_mpp:
-            at = "own" if mpp is None else f"{mpp:g}"
-            prepared = self._prepared(slide, mpp)
-            self._publish(f"side-by-side-{at}", self._side_by_side(*prepared))
-            if self._asked.workers:
-                self._publish(f"workers-{at}", [self._over_workers(*prepared)])
-        if self._asked.slide is None:
-            slide.unlink()
+        if self._asked.side_by_side or self._asked.workers:
+            self._one_slide()
         if self._asked.scaling:
             self._over_sizes()
 
+    def _one_slide(self) -> None:
+        slide = self._asked.slide or self._drawn(self._asked.side)
+        for mpp in self._asked.model_mpp:
+            prepared = self._prepared(slide, mpp)
+            if self._asked.side_by_side:
+                self._publish(f"side-by-side-{_at(mpp)}", self._side_by_side(*prepared))
+            if self._asked.workers:
+                self._publish(f"workers-{_at(mpp)}", [self._over_workers(*prepared)])
+        if self._asked.slide is None:
+            slide.unlink()
+
     def _side_by_side(self, job: Job, facts: Facts, crop: Crop) -> list[Table]:
         ways = self._asked.ways
-        extent = [Extent(job, way, self._folder() / "out") for way in ways]
+        extent = [Extent(job, way, self._folder()) for way in ways]
         forward = [Forward(job, way) for way in ways]
         monai = [
             Monai(job, precision, batch, ahead)
@@ -95,13 +99,11 @@ class Benchmark:
             slide = self._drawn(side)
             for mpp, rows in sized.items():
                 job, facts, _ = self._prepared(slide, mpp)
-                found = self._measured(
-                    [Extent(job, way, self._folder() / "out"), Forward(job, way)]
-                )
+                found = self._measured([Extent(job, way, self._folder()), Forward(job, way)])
                 rows.append(Sized(facts, *found))
             slide.unlink()
         for mpp, rows in sized.items():
-            self._publish(f"scaling-{'own' if mpp is None else f'{mpp:g}'}", [size_table(rows)])
+            self._publish(f"scaling-{_at(mpp)}", [size_table(rows)])
 
     def _over_workers(self, job: Job, facts: Facts, _: Crop) -> Table:
         slides = self._asked.batch_slides
@@ -155,11 +157,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     monai = MONAI if find_spec("monai") else ""
     parser.add_argument("--monai", type=listed(batch_and_ahead), default=monai)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--side-by-side", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--scaling", type=listed(int), nargs="?", const=SIDES, default="")
     parser.add_argument("--workers", type=listed(int), default="")
     parser.add_argument("--batch-slides", type=int, default=4)
     parser.add_argument("--markdown", type=Path)
     return parser.parse_args(arguments)
+
+
+def _at(mpp: float | None) -> str:
+    """What a resolution is called in the names of sections."""
+    return "own" if mpp is None else f"{mpp:g}"
 
 
 def mpp_of(text: str) -> float | None:

@@ -79,7 +79,7 @@ def test_side_by_side_and_sizes(tmp_path: Path, random_model: Path) -> None:
     assert facts.read_megapixels > facts.tissue_megapixels > 0
 
     way = Way.of("torch-fp32")
-    contenders: list[Contender] = [Extent(job, way, tmp_path / "out"), Forward(job, way)]
+    contenders: list[Contender] = [Extent(job, way, tmp_path), Forward(job, way)]
     heard: list[str] = []
     extent, forward = measure(contenders, 2, crop=crop, start=Here, say=heard.append)
     assert heard[-1] == "round 2 of 2"
@@ -111,9 +111,9 @@ def test_a_contender_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 
 def test_ratios_are_of_one_round() -> None:
-    alone = Alone(0.0, Timing(1.0, 1.0), 1)
-    slow = Measured("slow", alone, 0.0, [Timing(s, s) for s in (4.0, 30.0, 6.0)])
-    fast = Measured("fast", alone, 0.0, [Timing(s, s) for s in (2.0, 10.0, 1.0)])
+    alone = Alone(1.0, 1.0, Timing(1.0, 1.0), 1, 1)
+    slow = Measured("slow", alone, [Timing(s, s) for s in (4.0, 30.0, 6.0)])
+    fast = Measured("fast", alone, [Timing(s, s) for s in (2.0, 10.0, 1.0)])
     assert slow.seconds == 6.0
     assert slow.ratios_to(fast) == [2.0, 3.0, 6.0]
 

@@ -3,12 +3,13 @@
 import hashlib
 import sys
 import warnings
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from .predictor import Execution, Maps, Patches
+from .predictor import IN_FLIGHT, Execution, Maps, Patches, Pending
 
 # Else OpenVINO reports to its makers that it was used; without that module it has a silent one
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
@@ -27,7 +28,7 @@ class OpenVinoPredictor:
     def __init__(self, compiled: openvino.CompiledModel, precision: str) -> None:
         """Use `of` or `compiled_before`."""
         self._compiled = compiled
-        self._request = compiled.create_infer_request()
+        self._requests = cycle([_Request(compiled) for _ in range(IN_FLIGHT)])
         self.describe = f"openvino {openvino.__version__.split('-')[0]} cpu {precision}"
 
     @classmethod
@@ -65,7 +66,28 @@ class OpenVinoPredictor:
         return kept
 
     def __call__(self, patches: Patches) -> Maps:
-        return np.array(self._request.infer([patches])[0], dtype=np.float32)
+        return self.begin(patches)()
+
+    def begin(self, patches: Patches) -> Pending:
+        return next(self._requests).begin(patches)
+
+
+class _Request:
+    """One inference after the other."""
+
+    def __init__(self, compiled: openvino.CompiledModel) -> None:
+        self._request = compiled.create_infer_request()
+        self._patches: Patches | None = None  # OpenVINO reads them where they are
+
+    def begin(self, patches: Patches) -> Pending:
+        self._request.wait()  # for one whose maps nobody asked for
+        self._patches = patches
+        self._request.start_async([patches], share_inputs=True)
+        return self._result
+
+    def _result(self) -> Maps:
+        self._request.wait()
+        return np.array(self._request.get_output_tensor().data, dtype=np.float32)
 
 
 def compiled_name(digest: str, execution: Execution) -> str:

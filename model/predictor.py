@@ -5,10 +5,11 @@ Both take a second or more to load: neither is, before it is clear that it compu
 
 import ctypes
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 NVIDIA_DRIVER, AMD_DRIVER = "libcuda.so.1", Path("/dev/kfd")
 Patches = npt.NDArray[np.uint8]  # [N, H, W, 3]
 Maps = npt.NDArray[np.float32]  # [N, classes, H / output stride, W / output stride]
+Pending = Callable[[], Maps]
+Key = TypeVar("Key")
+IN_FLIGHT = 2  # windows that a predictor may have under way
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,31 @@ class Predictor(Protocol):
         H and W are multiples of the network's total stride; any number of shapes may follow each
         other, though a new one costs some milliseconds.
         """
+
+    def begin(self, patches: Patches) -> Pending:
+        """The same, perhaps while the caller does other things; call what is returned for the maps.
+
+        At most IN_FLIGHT may be under way, and are asked for in the order in which they began.
+        """
+
+
+def in_flight(
+    predictor: Predictor, patches: Iterable[tuple[Key, Patches]]
+) -> Iterator[tuple[Key, Maps]]:
+    """Each key with its maps, in order: computed while the caller uses the ones before."""
+    under_way: deque[tuple[Key, Pending]] = deque()
+    try:
+        for key, pixels in patches:
+            under_way.append((key, predictor.begin(pixels)))
+            if len(under_way) == IN_FLIGHT:
+                first, maps = under_way.popleft()
+                yield first, maps()
+        while under_way:
+            first, maps = under_way.popleft()
+            yield first, maps()
+    finally:
+        for _, maps in under_way:
+            maps()  # nothing goes on behind the back of who leaves early
 
 
 def resolved(execution: Execution) -> Execution:
@@ -86,9 +115,10 @@ def load_predictor(checkpoint: "Checkpoint", execution: Execution) -> Predictor:
         from .openvino_predictor import OpenVinoPredictor
 
         return OpenVinoPredictor.of(checkpoint.network, execution)
-    from .torch_predictor import TorchPredictor
+    from .torch_predictor import CudaPredictor, TorchPredictor
 
-    return TorchPredictor(checkpoint.network, execution)
+    kind = TorchPredictor if execution.device == "cpu" else CudaPredictor
+    return kind(checkpoint.network, execution)
 
 
 def ready_predictor(

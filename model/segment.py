@@ -19,7 +19,7 @@ from tiling.tissue import TissueMask, find_tissue
 
 from .card_file import ModelFile
 from .network_config import NetworkConfig
-from .predictor import Maps, Predictor
+from .predictor import Maps, Predictor, in_flight
 
 WRITE_SIDE = 2048  # model pixels: larger ones read less and hold more memory
 Stored = npt.NDArray[np.uint8]
@@ -139,11 +139,11 @@ def window_maps(
     network: NetworkConfig,
 ) -> Iterator[tuple[Window, Maps]]:
     """Each window with the probabilities of its write box; float32 [classes, h, w]."""
-    for window, patch in read_windows(slide, model_frame, windows):
+    read = ((w, pixels[None]) for w, pixels in read_windows(slide, model_frame, windows))
+    for window, maps in in_flight(predictor, read):
         left, top = window.write.x - window.read.x, window.write.y - window.read.y
         core = Box(left, top, window.write.width, window.write.height)
         core = core.scaled_down(network.output_stride)
-        maps = predictor(patch[None])
         yield window, maps[0, :, core.y : core.bottom, core.x : core.right]
 
 

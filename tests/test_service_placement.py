@@ -16,6 +16,7 @@ from shapely.geometry import shape
 from annotations import Outline
 from model.checkpoint import Checkpoint, ModelCard
 from model.network import Network, NetworkConfig
+from model.predictor import Pending
 from model.segment import segment
 from service.report import RunFacts, write_result
 from tiling.slide import Slide
@@ -43,6 +44,9 @@ class DarkIsTumour:
         n, h, w = dark.shape
         share = dark.reshape(n, h // STRIDE, STRIDE, w // STRIDE, STRIDE).mean(axis=(2, 4))
         return np.stack([1 - share, share], axis=1)
+
+    def begin(self, patches: npt.NDArray[np.uint8]) -> Pending:
+        return lambda: self(patches)
 
 
 def odd_levels(path: Path) -> list[Outline]:

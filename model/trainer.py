@@ -1,8 +1,8 @@
 """What one epoch does: network, running average, optimiser, and what has happened so far."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from annotations.errors import UsageError
 
 from .config import TrainConfig
-from .dataset import Batch, CropSampler, Loading
+from .dataset import Batch, Loading
 from .labelled import IGNORED
 from .losses import combined
 from .network import Network
@@ -37,6 +37,13 @@ class TrainReport:
 
     step: Callable[[int, int, int], None] = lambda epoch, step, steps: None
     epoch: Callable[[Epoch], None] = lambda epoch: None
+
+
+class BatchSource(Protocol):
+    """Where an epoch's batches come from."""
+
+    def batches(self, first: int, count: int, loading: Loading) -> Iterator[Batch]:
+        """`count` batches from crop number `first` on, made in the way of `loading`."""
 
 
 class Trainer:
@@ -77,14 +84,14 @@ class Trainer:
         done = (step - warmup) / max(1, total - warmup)
         return self.config.learning_rate * 0.5 * (1 + float(np.cos(np.pi * min(1.0, done))))
 
-    def train_epoch(self, sampler: CropSampler, report: TrainReport) -> float:
+    def train_epoch(self, source: BatchSource, report: TrainReport) -> float:
         """One epoch; returns its mean loss."""
         epoch = len(self.epochs)
         torch.manual_seed(self.seed * 1_000_003 + epoch)  # dropout: the same when taken up again
         self.network.train()
         first_step = epoch * self.steps_per_epoch
         losses = []
-        batches = sampler.batches(
+        batches = source.batches(
             first_step * self.config.batch, self.steps_per_epoch, Loading.beside(self.device)
         )
         for step, batch in enumerate(batches):

@@ -1,5 +1,6 @@
 """How Extent's time and memory grow: with the slide, and with the workers of a batch."""
 
+import os
 import subprocess
 import sys
 import time
@@ -66,6 +67,8 @@ class BatchRun:
 def run_batch(job: Job, slides: int, workers: int, folder: Path) -> BatchRun:
     """Map so many slides, links to one file, by the command that users give.
 
+    Later batches find beside the model what the first one compiled.
+
     Raises:
         SystemExit: the command failed.
     """
@@ -77,7 +80,8 @@ def run_batch(job: Job, slides: int, workers: int, folder: Path) -> BatchRun:
     command = [sys.executable, "-m", "service.cli", "predict", *paths]
     command += ["--model", str(job.model), "--out", str(folder / "out"), "--workers", str(workers)]
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "XDG_CACHE_HOME": str(job.model.parent / "cache")}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     with PeakPss(process.pid) as peak:
         code = process.wait()
     seconds = time.perf_counter() - began

@@ -1,38 +1,31 @@
 """Coarse to fine: a cheap pass decides where the full one runs, and a sample is held against it.
 
-The network looks at the whole slide `coarser` times as coarse. Squares of tissue in which, and in
-whose neighbours, it then sees next to nothing are skipped. Of these, squares drawn at random are
+The network looks at the whole slide `coarser` times as coarse. Cells of tissue in which, and in
+whose neighbours, it then sees next to nothing are skipped. Of these, cells drawn at random are
 looked at in full. Does one hold tumour, nothing is skipped; else `model.audit` says how many of
 the others may. What the full pass covers has the values that it always has.
 """
 
-import math
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
+from tiling.frame import Frame
+from tiling.grid import Window
+from tiling.tissue_mask import TissueMask
 
-from tiling.frame import Box, Frame
-from tiling.grid import Window, round_up
-from tiling.tissue_mask import Mask, TissueMask
-
-from .audit import LEVEL, fewest_to_draw, largest_sum, most_bad
-from .network_config import NetworkConfig
-from .windows import Stored, Sweep, area_read
+from .adaptive_cells import Cells, drawn_of
+from .audit import LEVEL, fewest_to_draw
+from .windows import Sweep, area_read
 
 Progress = Callable[[int, int], None]  # windows done, windows in all
-NEIGHBOURS = np.ones((3, 3), np.bool_)
 
 
 @dataclass(frozen=True)
 class CoarseFirst:
     """How a slide is looked at coarsely first.
 
-    Tumour is where the probability is above `threshold`; squares of about `square_um` whose coarse
+    Tumour is where the probability is above `threshold`; cells of about `cell_um` whose coarse
     probability stays at `dismissed` x the threshold or below, and that of their neighbours, are
     skipped. So many of them are audited, drawn from `seed`, that at most the share `unseen` may
     hold tumour when none is found. Where coarse pass and audit would read more than the share
@@ -43,7 +36,7 @@ class CoarseFirst:
     seed: int
     coarser: int = 2
     dismissed: float = 0.1
-    square_um: float = 256.0
+    cell_um: float = 256.0
     unseen: float = 0.05
     overhead: float = 0.5
 
@@ -54,7 +47,7 @@ class Account:
 
     `audit` is "not needed" where nothing was skipped. `skipped_mm2`: tissue where the map is 0
     because of it; `audited_mm2` of what would be, or was, skipped was looked at in full, in
-    `audited_squares`. Of the rest, with a certainty of `level`, at most `at_most_missed_mm2` is
+    `audited_cells`. Of the rest, with a certainty of `level`, at most `at_most_missed_mm2` is
     tumour. The pixels that the network looked at: at first (`read_coarse`), in the audit, for the
     map (`read_full`), and what a map without all this takes (`read_plain`).
     """
@@ -67,9 +60,13 @@ class Account:
     read_audit: int = 0
     skipped_mm2: float = 0.0
     audited_mm2: float = 0.0
-    audited_squares: int = 0
+    audited_cells: int = 0
     at_most_missed_mm2: float = 0.0
     level: float = LEVEL
+
+    def as_row(self) -> dict[str, object]:
+        """JSON values."""
+        return asdict(self) | {"saving": round(self.saving, 4)}
 
     @property
     def saving(self) -> float:
@@ -103,39 +100,44 @@ def look_first(
     Raises:
         SlideError: the slide cannot be read.
     """
-    plain = sweep.plan(frame, tissue)
-    squares = _Squares.over(frame, tissue, sweep.network, how)
-    everything = Account(how.coarser, "not needed", area_read(plain), area_read(plain))
-    coarse = sweep.plan(squares.coarse_frame, squares.coarse_tissue)
-    number = fewest_to_draw(squares.number, how.unseen)
-    audit_most = number * (squares.side + 2 * sweep.network.halo) ** 2
-    if area_read(coarse) + audit_most > how.overhead * everything.read_plain:
-        return Choice(tissue, everything)
-    everything = replace(everything, read_coarse=area_read(coarse))
-    heard = (lambda done: progress(done, len(coarse) + len(plain))) if progress else None
-    cold = squares.cold(squares.scores(sweep, coarse, foreground, heard), how)
-    drawn = squares.drawn(cold, how)
-    fine, audited = squares.outside(cold), squares.within(drawn)
-    audit, full = squares.windows(drawn, sweep.network.halo), sweep.plan(frame, fine)
-    if sum(map(area_read, (coarse, audit, full))) >= everything.read_plain:
-        return Choice(tissue, everything, len(coarse))
+    heard, halo = progress or _unheard, sweep.network.halo
+    windows = sweep.plan(frame, tissue)
+    plain = area_read(windows)
+    cells = Cells.over(frame, tissue, sweep.network, coarser=how.coarser, cell_um=how.cell_um)
+    coarse = sweep.plan(cells.coarse_frame, cells.coarse_tissue)
+    audit_most = fewest_to_draw(cells.number, how.unseen) * cells.window_area(halo)
+    account = Account(how.coarser, "not needed", read_plain=plain, read_full=plain)
+    if area_read(coarse) + audit_most > how.overhead * plain:
+        return Choice(tissue, account)
+    in_all = len(coarse) + len(windows)
+    scores = cells.scores(sweep, coarse, foreground, lambda done: heard(done, in_all))
+    account = replace(account, read_coarse=area_read(coarse))
+    cold = cells.cold(scores, how.dismissed * how.threshold)
+    drawn = drawn_of(cold, fewest_to_draw(int(cold.sum()), how.unseen), how.seed)
+    rest, audit = cells.within(~cold), cells.windows(drawn, halo)
+    read_rest = area_read(sweep.plan(frame, rest))
+    if account.read_coarse + area_read(audit) + read_rest >= plain:
+        return Choice(tissue, account, len(coarse))
+    audited = cells.within(drawn)
+    account = replace(account, audited_mm2=audited.area_mm2, audited_cells=len(audit))
     found = _first_tumour(sweep, frame, audited, audit, foreground, how.threshold)
-    told = replace(
-        everything,
-        read_audit=area_read(audit if found is None else audit[: found + 1]),
-        audited_mm2=audited.area_mm2,
-        audited_squares=int(drawn.sum()),
-    )
     if found is not None:
-        return Choice(tissue, replace(told, audit="failed"), len(coarse))
-    account = replace(
-        told,
+        read_audit = area_read(audit[: found + 1])
+        failed = replace(account, audit="failed", read_audit=read_audit)
+        return Choice(tissue, failed, len(coarse))
+    passed = replace(
+        account,
         audit="passed",
-        read_full=area_read(full),
-        skipped_mm2=squares.within(cold).area_mm2,
-        at_most_missed_mm2=squares.most_missed_mm2(cold, drawn),
+        read_audit=area_read(audit),
+        read_full=read_rest,
+        skipped_mm2=cells.within(cold).area_mm2,
+        at_most_missed_mm2=cells.most_missed_mm2(cold, drawn),
     )
-    return Choice(fine, account, len(coarse))
+    return Choice(rest, passed, len(coarse))
+
+
+def _unheard(done: int, in_all: int) -> None:
+    """Nobody listens."""
 
 
 def _first_tumour(
@@ -152,113 +154,3 @@ def _first_tumour(
         if ((planes[foreground] / 255 > threshold) & tissue.on(map_frame, box)).any():
             return number
     return None
-
-
-@dataclass(frozen=True)
-class _Squares:
-    """Equal squares over a slide's tissue, the unit of what is skipped and audited.
-
-    A square is `side` pixels of the model's frame and `times` of the tissue mask's;
-    `tissue.mask.shape / times`, rounded up, is the shape of all masks of squares. A pixel of
-    `coarse_tissue` is a whole number of those of the coarse map.
-    """
-
-    tissue: TissueMask
-    side: int
-    times: int
-    has_tissue: Mask  # [rows, columns]
-    coarse_frame: Frame
-    coarse_tissue: TissueMask
-    output_stride: int
-    coarser: int
-
-    @classmethod
-    def over(
-        cls, frame: Frame, tissue: TissueMask, network: NetworkConfig, how: CoarseFirst
-    ) -> "_Squares":
-        pixel = math.lcm(tissue.factor, how.coarser * network.output_stride)
-        wanted = max(1, round(how.square_um / frame.mpp[0]))
-        side = round_up(wanted, math.lcm(pixel, network.total_stride))
-        coarse = tissue.coarser(pixel // tissue.factor)
-        times = side // tissue.factor
-        return cls(
-            tissue,
-            side,
-            times,
-            tissue.coarser(times).mask,
-            frame.coarser(how.coarser),
-            replace(coarse, factor=coarse.factor // how.coarser),
-            network.output_stride,
-            how.coarser,
-        )
-
-    @property
-    def number(self) -> int:
-        """How many squares hold tissue."""
-        return int(self.has_tissue.sum())
-
-    def scores(
-        self,
-        sweep: Sweep,
-        windows: list[Window],
-        foreground: int,
-        heard: Callable[[int], None] | None,
-    ) -> Stored:
-        """The highest coarse value on the tissue of each square; uint8 [rows, columns]."""
-        scores = np.zeros(self.has_tissue.shape, np.uint8)
-        map_frame = self.coarse_frame.coarser(self.output_stride)
-        per_square = self.side // (self.coarser * self.output_stride)
-        for done, (box, planes) in enumerate(sweep.maps(self.coarse_frame, windows), 1):
-            values = planes[foreground] * self.coarse_tissue.on(map_frame, box)
-            _raise_to(scores, values, box.intersection(map_frame.box), per_square)
-            if heard:
-                heard(done)
-        return scores
-
-    def cold(self, scores: Stored, how: CoarseFirst) -> Mask:
-        """The squares of tissue that may be skipped."""
-        hot = scores / 255 > how.dismissed * how.threshold
-        cold: Mask = self.has_tissue & ~ndimage.binary_dilation(hot, NEIGHBOURS)
-        return cold
-
-    def drawn(self, cold: Mask, how: CoarseFirst) -> Mask:
-        """Those of the cold squares that are audited."""
-        places = np.flatnonzero(cold)
-        number = fewest_to_draw(places.size, how.unseen)
-        chosen = np.zeros(cold.shape, np.bool_)
-        chosen.flat[random.Random(how.seed).sample(places.tolist(), number)] = True
-        return chosen
-
-    def windows(self, squares: Mask, halo: int) -> list[Window]:
-        """A window for each of some squares: all of one shape, which a network is fast with."""
-        side = self.side
-        boxes = (Box(x * side, y * side, side, side) for y, x in np.argwhere(squares).tolist())
-        return [Window(box.padded(halo), box) for box in boxes]
-
-    def within(self, squares: Mask) -> TissueMask:
-        """The tissue in some of the squares."""
-        return self.tissue.within(squares, self.times)
-
-    def outside(self, squares: Mask) -> TissueMask:
-        """The tissue in all the others."""
-        return self.within(~squares)
-
-    def most_missed_mm2(self, cold: Mask, audited: Mask) -> float:
-        """How much of what was skipped may be tumour when none is in what was audited."""
-        bad = most_bad(int(cold.sum()), int(audited.sum()))
-        unseen = self.within(cold & ~audited)
-        areas = unseen.counts(self.times).ravel() * unseen.frame.pixel_area_mm2
-        return largest_sum(areas.tolist(), bad)
-
-
-def _raise_to(scores: Stored, values: npt.NDArray[np.uint8], box: Box, per_square: int) -> None:
-    """Raise scores to the highest value in each square; `values` begin where `box` does."""
-    values = values[: box.height, : box.width]
-    rows, columns = (
-        np.arange(first, last) // per_square
-        for first, last in ((box.y, box.bottom), (box.x, box.right))
-    )
-    for axis, numbers in enumerate((rows, columns)):
-        values = np.maximum.reduceat(values, np.flatnonzero(np.diff(numbers, prepend=-1)), axis)
-    part = scores[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    np.maximum(part, values, out=part)

@@ -1,29 +1,26 @@
 """A slide and a predictor in, one seam-free map out."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from annotations.errors import UsageError
 from tiling.canvas import Canvas
 from tiling.canvas_view import CanvasFacts
 from tiling.frame import Box, Frame
-from tiling.grid import Window, plan_windows, round_up
-from tiling.reader import read_windows
+from tiling.grid import round_up
 from tiling.slide import Slide
 from tiling.tissue import TissueMask, find_tissue
 
+from .adaptive import Account, Choice, CoarseFirst, Progress, look_first
 from .card_file import ModelFile
 from .network_config import NetworkConfig
-from .predictor import Maps, Predictor, in_flight
+from .predictor import Predictor
+from .windows import Sweep
+from .windows import window_maps as window_maps
 
 WRITE_SIDE = 2048  # model pixels: larger ones read less and hold more memory
-Stored = npt.NDArray[np.uint8]
-Progress = Callable[[int, int], None]  # windows done, windows in all
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,8 @@ class ExtentMap:
     """Where on a slide each class is.
 
     `canvas` holds a plane a class on the pixels of `frame`, uint8, 255 = probability 1; outside
-    `tissue` every plane is 0. `frame` is the model's frame made coarser by its output stride.
+    `tissue` every plane is 0, as it is where the full pass was saved, which `adaptive` tells of.
+    `frame` is the model's frame made coarser by its output stride.
     """
 
     frame: Frame
@@ -39,6 +37,7 @@ class ExtentMap:
     foreground: int
     tissue: TissueMask
     canvas: Canvas
+    adaptive: Account | None = None
 
 
 def window_side(network: NetworkConfig, write_side: int = WRITE_SIDE) -> int:
@@ -55,11 +54,13 @@ def segment(
     key: str,
     write_side: int = WRITE_SIDE,
     region_level0: Box | None = None,
+    coarse_first: CoarseFirst | None = None,
     progress: Progress | None = None,
 ) -> ExtentMap:
     """Fill the map of a slide, taking up what an earlier run with the same `key` left in `work`.
 
     With `region_level0` only windows over that box are read, and everything outside it is 0.
+    With `coarse_first` tissue where a cheap pass sees nothing is skipped, and is 0 too.
 
     Each window reads a halo as wide as the receptive field and writes its core alone, so the map
     is what one pass over the whole slide would give. `predictor` takes patches one at a time: a
@@ -79,33 +80,40 @@ def segment(
     tissue = find_tissue(slide, model_frame, output_stride=network.output_stride)
     if region_level0 is not None:
         tissue = tissue.restricted(region_level0)
-    windows = plan_windows(
-        model_frame,
-        tissue,
-        write_side=max(1, write_side),
-        halo=network.halo,
-        stride=network.total_stride,
-    )
+    sweep = Sweep(slide, predictor, network, max(1, write_side))
+    choice = Choice(tissue)
+    if coarse_first is not None:
+        choice = look_first(sweep, model_frame, tissue, card.foreground, coarse_first, progress)
+        key = f"{key} {sha256(choice.tissue.mask.tobytes()).hexdigest()}"
     canvas = Canvas.open(
         work, key=key, planes=len(card.classes), width=map_frame.width, height=map_frame.height
     )
-    extent_map = ExtentMap(map_frame, card.classes, card.foreground, tissue, canvas)
     try:
-        todo = [w for w in windows if not canvas.is_done(w.write.scaled_down(card.output_stride))]
-        done = len(windows) - len(todo)
-        if progress:
-            progress(done, len(windows))
-        for window, core in window_maps(slide, model_frame, todo, predictor, network):
-            box = window.write.scaled_down(network.output_stride)
-            canvas.write(box, stored(core) * tissue.on(map_frame, box))
-            done += 1
-            if progress:
-                progress(done, len(windows))
-        canvas.flush()
+        _fill(canvas, sweep, model_frame, choice, progress)
     except BaseException:
         canvas.close()  # what is finished stays
         raise
-    return extent_map
+    return ExtentMap(map_frame, card.classes, card.foreground, tissue, canvas, choice.account)
+
+
+def _fill(
+    canvas: Canvas, sweep: Sweep, model_frame: Frame, choice: Choice, progress: Progress | None
+) -> None:
+    """Write what the canvas lacks."""
+    stride = sweep.network.output_stride
+    map_frame = model_frame.coarser(stride)
+    windows = sweep.plan(model_frame, choice.tissue)
+    todo = [w for w in windows if not canvas.is_done(w.write.scaled_down(stride))]
+    total = choice.windows + len(windows)
+    done = total - len(todo)
+    if progress:
+        progress(done, total)
+    for box, planes in sweep.maps(model_frame, todo):
+        canvas.write(box, planes * choice.tissue.on(map_frame, box))
+        done += 1
+        if progress:
+            progress(done, total)
+    canvas.flush()
 
 
 def check_region(slide: Slide, map_frame: Frame, region_level0: Box) -> None:
@@ -129,25 +137,3 @@ def check_region(slide: Slide, map_frame: Frame, region_level0: Box) -> None:
             f"the region is too small: it holds no pixel of the map, whose pixels are "
             f"{map_frame.downsample[0]:.0f} level-0 pixels wide"
         )
-
-
-def window_maps(
-    slide: Slide,
-    model_frame: Frame,
-    windows: Iterable[Window],
-    predictor: Predictor,
-    network: NetworkConfig,
-) -> Iterator[tuple[Window, Maps]]:
-    """Each window with the probabilities of its write box; float32 [classes, h, w]."""
-    read = ((w, pixels[None]) for w, pixels in read_windows(slide, model_frame, windows))
-    for window, maps in in_flight(predictor, read):
-        left, top = window.write.x - window.read.x, window.write.y - window.read.y
-        core = Box(left, top, window.write.width, window.write.height)
-        core = core.scaled_down(network.output_stride)
-        yield window, maps[0, :, core.y : core.bottom, core.x : core.right]
-
-
-def stored(probabilities: Maps) -> Stored:
-    """Probabilities as maps keep them: uint8, 255 = 1, the nearest value."""
-    values: Stored = np.floor(probabilities * 255 + 0.5).astype(np.uint8)
-    return values

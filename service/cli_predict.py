@@ -40,6 +40,14 @@ Threshold = Annotated[
 MinRegion = Annotated[
     float, typer.Option("--min-region-mm2", help="Leave out regions smaller than this.")
 ]
+Adaptive = Annotated[
+    bool,
+    typer.Option(
+        "--adaptive",
+        help="Look coarsely first and skip tissue without a sign of tumour. What that may miss "
+        "is checked and stated.",
+    ),
+]
 Cluster = Annotated[
     str | None,
     typer.Option(
@@ -68,6 +76,7 @@ def predict(
     precision: Precision = "auto",
     threshold: Threshold = None,
     min_region_mm2: MinRegion = 0.0,
+    adaptive: Adaptive = False,
     cluster: Cluster = None,
     tls: Tls = None,
     workers: Workers = None,
@@ -93,6 +102,7 @@ def predict(
             window=window,
             threshold=threshold,
             min_region_mm2=min_region_mm2,
+            adaptive=adaptive,
         )
         resolution = resolution_of(mpp, force_mpp)
         found = find_slides(slides)

@@ -58,6 +58,7 @@ def printable(sheet: Sheet) -> str:
         _picture(sheet.overlay_png),
         f'<div class="columns"><div>{_regions(sheet.summary["regions"])}</div>'
         f"<div>{_quality(sheet.summary)}{_model(sheet)}</div></div>",
+        _skipped(sheet.summary),
         _limits(sheet.card),
         _provenance(sheet),
     )
@@ -154,6 +155,20 @@ def _model(sheet: Sheet) -> str:
     if sheet.card is None:
         return f"<h2>Model {name}</h2><p>Its card is no longer on this server.</p>"
     return f"<h2>Model {name}</h2>{_measures(sheet.card.get('measures') or {})}"
+
+
+def _skipped(summary: Mapping[str, Any]) -> str:
+    """What was not looked at in full, and what may have been missed there."""
+    told = summary.get("adaptive")
+    if not told or not told["skipped_mm2"]:
+        return ""
+    return (
+        f'<p class="limits"><b>Skipped.</b> {number(told["skipped_mm2"])} mm² of the tissue showed '
+        f"no sign of tumour at {told['coarser']} times coarser pixels and count as free of it. "
+        f"{told['audited_cells']:,} cells of it, drawn at random, were looked at in full and held "
+        f"none: with a certainty of {told['level']:.0%} at most "
+        f"{number(told['at_most_missed_mm2'])} mm² of tumour was missed.</p>"
+    )
 
 
 def _limits(card: Mapping[str, Any] | None) -> str:

@@ -101,10 +101,11 @@ def write_result(
     features = lesion_features(lesions, extent_map.classes[extent_map.foreground], key)
     _write_outlines(folder / OUTLINE_FILE, features)
     progress("overlay", 0.0)
-    measures = _measures(extent_map, lesions)
-    overlay = draw_overlay(
-        slide, extent_map, lesions, threshold=threshold, caption=_caption(measures, len(lesions))
-    )
+    measures, account = _measures(extent_map, lesions), extent_map.adaptive
+    caption = _caption(measures, len(lesions))
+    if account and account.skipped_mm2:
+        caption += f"; {account.skipped_mm2:.3g} mm² skipped"
+    overlay = draw_overlay(slide, extent_map, lesions, threshold=threshold, caption=caption)
     with disk_errors(folder / OVERLAY_FILE):
         write_png(folder / OVERLAY_FILE, overlay)
     progress("overlay", 0.5)
@@ -119,6 +120,7 @@ def write_result(
         "regions": [lesion.as_row() for lesion in lesions],
         "quality": asdict(quality),
         "map": _placement(extent_map),
+        **({"adaptive": account.as_row()} if account else {}),
         "seconds": round(facts.elapsed(), 3),
         "provenance": _provenance(folder, [*maps, OUTLINE_FILE, OVERLAY_FILE], facts),
     }

@@ -22,7 +22,8 @@ class MapSettings:
     """How maps are made, beside slide and model.
 
     `device`, `runtime`, `precision` may be `auto` until a worker has settled them, and `window`
-    (model pixels) and `threshold` None for the defaults. `threads` does not change values.
+    (model pixels) and `threshold` None for the defaults. `adaptive` looks coarsely first, and
+    skips what shows no tumour. `threads` does not change values.
     """
 
     device: str = "auto"
@@ -32,6 +33,7 @@ class MapSettings:
     window: int | None = None
     threshold: float | None = None
     min_region_mm2: float = 0.0
+    adaptive: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ class SlideJob:
         del values["threads"]
         values["device"] = str(values["device"]).partition(":")[0]
         values["mpp"] = list(mpp_level0)
-        if self.region_level0 is not None:  # without one, as results always were
+        if not self.model.settings.adaptive:  # without these, as results always were
+            del values["adaptive"]
+        if self.region_level0 is not None:
             values["region_level0"] = list(astuple(self.region_level0))
         return values
 

@@ -26,6 +26,7 @@ from .throttle import Throttle
 from .versions import library_versions
 
 if TYPE_CHECKING:
+    from model.adaptive import CoarseFirst
     from model.card_file import ModelFile
     from model.checkpoint import Checkpoint
     from model.compiled import Shelf
@@ -150,6 +151,7 @@ class _SlideWork:
             key=_canvas_key(wanted, predictor.describe),
             write_side=self._settings.window or WRITE_SIDE,
             region_level0=self._job.region_level0,
+            coarse_first=_coarse_first(self._settings, wanted),
             progress=partial(self._phase, "canvas"),
         )
         facts = RunFacts(
@@ -182,10 +184,22 @@ class _SlideWork:
 
 def _canvas_key(wanted: Fingerprint, computed_by: str) -> str:
     """What the map's values depend on; not what is decided on them afterwards."""
-    later = ("threshold", "min_region_mm2")
+    later = {"threshold", "min_region_mm2"}
+    if wanted.parameters.get("adaptive"):  # what is skipped hangs on what counts as tumour
+        later.remove("threshold")
     parameters = sorted((k, v) for k, v in wanted.parameters.items() if k not in later)
     text = repr((wanted.slide, wanted.model, parameters, computed_by))
     return sha256(text.encode()).hexdigest()
+
+
+def _coarse_first(settings: MapSettings, wanted: Fingerprint) -> "CoarseFirst | None":
+    """How to look coarsely first, if that is asked for; slide and model decide what is audited."""
+    if not settings.adaptive or settings.threshold is None:
+        return None
+    from model.adaptive import CoarseFirst
+
+    seed = sha256(f"{wanted.slide} {wanted.model}".encode()).hexdigest()
+    return CoarseFirst(settings.threshold, int(seed[:16], 16))
 
 
 def _execution(settings: MapSettings) -> "Execution":

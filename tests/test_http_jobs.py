@@ -35,7 +35,7 @@ def body(served_lab: Lab, **values: Any) -> dict[str, Any]:
 
 
 def test_a_job_is_accepted_and_found_where_the_answer_says(served_lab: Lab) -> None:
-    asked = body(served_lab, region_level0=[10, 20, 300, 200], threshold=0.25)
+    asked = body(served_lab, region_level0=[10, 20, 300, 200], threshold=0.25, adaptive=True)
     answer = served_lab.anna.post("/v1/jobs", json=asked)
     assert answer.status_code == 202, answer.text
     assert int(answer.headers["retry-after"]) > 0
@@ -49,6 +49,7 @@ def test_a_job_is_accepted_and_found_where_the_answer_says(served_lab: Lab) -> N
         "region_level0": [10, 20, 300, 200],
         "threshold": 0.25,
         "mpp": None,
+        "adaptive": True,
         "outcome": None,
     }.items():
         assert job[name] == found[name] == value, name

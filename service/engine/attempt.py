@@ -20,10 +20,10 @@ class Attempt:
 
     `folder` is JOBS/<job id>/<number>, this attempt's alone; `previous` the last attempt's, whose
     canvas it may start from. `request` is JSON: for a map `slide_path`, `model_path`,
-    `model_digest`, `mpp`, `threshold`, `region_level0` ([x, y, w, h] or None); for a training
-    what `service.engine.training` says. `sees` are the only files and folders beside the program
-    that it may read: the slide's, the model. `threads` to compute on; 0 leaves it to the library.
-    `compiled` is the folder where engines keep models compiled.
+    `model_digest`, `mpp`, `threshold`, `region_level0` ([x, y, w, h] or None), `adaptive`; for a
+    training what `service.engine.training` says. `sees` are the only files and folders beside the
+    program that it may read: the slide's, the model. `threads` to compute on; 0 leaves it to the
+    library. `compiled` is the folder where engines keep models compiled.
     """
 
     job_id: str

@@ -138,7 +138,7 @@ def _mapped(attempt: Attempt, path: Path, product: bytes, say: Say) -> dict[str,
 
 def _job(attempt: Attempt, path: Path, head: dict[str, Any]) -> SlideJob:
     request = attempt.request
-    settings = MapSettings(**head["settings"])
+    settings = MapSettings(**head["settings"] | {"adaptive": bool(request.get("adaptive"))})
     options = ReportOptions(request.get("threshold"))
     if options.threshold is not None:
         settings = replace(settings, threshold=options.threshold)

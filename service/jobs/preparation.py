@@ -78,6 +78,7 @@ class Preparation:
             "mpp": job.request.get("mpp"),
             "threshold": job.request.get("threshold"),
             "region_level0": job.request.get("region_level0"),
+            "adaptive": job.request.get("adaptive", False),
         }
         return request, (*self._catalog.sees(slide), model.path)
 

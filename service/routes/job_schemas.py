@@ -24,6 +24,13 @@ Threshold = Annotated[
     float,
     Field(description="Tumour is where the probability is above this.", examples=[0.5]),
 ]
+Adaptive = Annotated[
+    bool,
+    Field(
+        description="Look coarsely first and skip tissue without a sign of tumour; "
+        "`adaptive` in summary.json says what that saved, and what it may have missed."
+    ),
+]
 
 BEGINS = {  # of each phase: the share of a usual job that is then done
     "reading": 0.0,
@@ -50,6 +57,7 @@ class JobRequest(Body):
                     "model": "breast-idc",
                     "region_level0": [20000, 12000, 8192, 8192],
                     "threshold": 0.5,
+                    "adaptive": False,
                 }
             ]
         }
@@ -68,6 +76,7 @@ class JobRequest(Body):
         ),
     ] = None
     threshold: Annotated[Threshold | None, Field(ge=0, lt=1)] = None
+    adaptive: Annotated[Adaptive, Field(examples=[True])] = False
 
 
 class Outcome(Answer):
@@ -90,6 +99,7 @@ class JobAnswer(Followed):
     region_level0: Region | None
     mpp: float | None
     threshold: Threshold
+    adaptive: Adaptive
     expires_at: Annotated[Time | None, Field(description="When its result will be deleted.")]
     deleted_at: Annotated[Time | None, Field(description="When its result was deleted.")]
     outcome: Outcome | None
@@ -110,6 +120,7 @@ class JobAnswer(Followed):
                 "region_level0": request["region_level0"],
                 "mpp": request["mpp"],
                 "threshold": request["threshold"],
+                "adaptive": request.get("adaptive", False),
                 "expires_at": time_of(job.expires_at),
                 "deleted_at": time_of(job.deleted_at),
                 "outcome": _outcome(job),

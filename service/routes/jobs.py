@@ -113,6 +113,7 @@ def _submit(
         "mpp": body.mpp,
         "threshold": threshold,
         "region_level0": body.region_level0 and list(body.region_level0),
+        "adaptive": body.adaptive,
         "foreground_class": model.card["classes"][model.card["foreground"]],
     }
     submission = Submission(

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,23 @@ def test_what_is_on_it() -> None:
         DIGEST,
     ):
         assert words in text, words
+
+
+def test_what_was_skipped_and_may_be_missed_is_on_it() -> None:
+    told = {
+        "coarser": 2,
+        "skipped_mm2": 34.5,
+        "audited_cells": 54,
+        "level": 0.95,
+        "at_most_missed_mm2": 1.75,
+    }
+    shown = replace(sheet(), summary={**sheet().summary, "adaptive": told})
+    text = Tags(printable(shown)).text
+    assert "34.5 mm² of the tissue" in text
+    assert "54 cells" in text
+    assert "95% at most 1.75 mm² of tumour was missed" in text
+    nothing = replace(sheet(), summary={**sheet().summary, "adaptive": told | {"skipped_mm2": 0}})
+    assert printable(nothing) == printable(sheet())
 
 
 def test_a_slide_without_tumour_and_a_model_that_is_gone() -> None:

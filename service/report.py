@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import chain, count
@@ -88,28 +89,25 @@ def write_result(
     options = options or ReportOptions()
     progress = progress or _unheard
     threshold = card.threshold if options.threshold is None else options.threshold
-    progress("pyramid", 0.0)
-    maps = _write_maps(folder, extent_map, partial(progress, "pyramid"))
-    lesions = find_lesions(
-        extent_map,
-        slide.known_mpp,
-        threshold,
-        least_mm2=options.min_region_mm2,
-        progress=lambda done, total: progress("tracing", done / total),
-    )
-    key = f"{facts.slide_digest} {facts.model_digest} {threshold!r}"
-    features = lesion_features(lesions, extent_map.classes[extent_map.foreground], key)
-    _write_outlines(folder / OUTLINE_FILE, features)
-    progress("overlay", 0.0)
-    measures, account = _measures(extent_map, lesions), extent_map.adaptive
-    caption = _caption(measures, len(lesions))
-    if account and account.skipped_mm2:
-        caption += f"; {account.skipped_mm2:.3g} mm² skipped"
-    overlay = draw_overlay(slide, extent_map, lesions, threshold=threshold, caption=caption)
-    with disk_errors(folder / OVERLAY_FILE):
-        write_png(folder / OVERLAY_FILE, overlay)
-    progress("overlay", 0.5)
-    quality = assess_quality(slide, extent_map.tissue)
+    with ThreadPoolExecutor(1, thread_name_prefix="extent-quality") as beside:
+        quality = beside.submit(assess_quality, slide, extent_map.tissue)
+        progress("pyramid", 0.0)
+        maps = _write_maps(folder, extent_map, partial(progress, "pyramid"))
+        lesions = find_lesions(
+            extent_map,
+            slide.known_mpp,
+            threshold,
+            least_mm2=options.min_region_mm2,
+            progress=lambda done, total: progress("tracing", done / total),
+        )
+        key = f"{facts.slide_digest} {facts.model_digest} {threshold!r}"
+        features = lesion_features(lesions, extent_map.classes[extent_map.foreground], key)
+        _write_outlines(folder / OUTLINE_FILE, features)
+        progress("overlay", 0.0)
+        measures, account = _measures(extent_map, lesions), extent_map.adaptive
+        _write_overlay(folder, slide, extent_map, lesions, threshold, measures)
+        progress("overlay", 0.5)
+        flags = asdict(quality.result())
     progress("overlay", 1.0)
     summary: dict[str, object] = {
         "slide": slide.name,
@@ -118,7 +116,7 @@ def write_result(
         "threshold": threshold,
         **measures,
         "regions": [lesion.as_row() for lesion in lesions],
-        "quality": asdict(quality),
+        "quality": flags,
         "map": _placement(extent_map),
         **({"adaptive": account.as_row()} if account else {}),
         "seconds": round(facts.elapsed(), 3),
@@ -147,6 +145,22 @@ def _write_maps(
             ),
         )
     return list(names.values())
+
+
+def _write_overlay(
+    folder: Path,
+    slide: Slide,
+    extent_map: ExtentMap,
+    lesions: Sequence[Lesion],
+    threshold: float,
+    measures: Mapping[str, float],
+) -> None:
+    caption, account = _caption(measures, len(lesions)), extent_map.adaptive
+    if account and account.skipped_mm2:
+        caption += f"; {account.skipped_mm2:.3g} mm² skipped"
+    overlay = draw_overlay(slide, extent_map, lesions, threshold=threshold, caption=caption)
+    with disk_errors(folder / OVERLAY_FILE):
+        write_png(folder / OVERLAY_FILE, overlay)
 
 
 def _write_outlines(path: Path, features: Iterable[Feature]) -> None:

@@ -125,8 +125,8 @@ class ExtentRunner:
 
     def deviation(self, crop: Crop) -> Deviation:
         """Of the values as `segment` has them before it rounds, and of the published map."""
-        from model.segment import window_maps
         from model.stored import StoredResult
+        from model.windows import window_maps
 
         card = self.file.card
         with planned(self.job) as plan:
@@ -194,14 +194,16 @@ class ForwardRunner:
 
     def run(self) -> Timing:
         """Of the network only: patches are decoded beforehand, a few at a time."""
+        from model.predictor import in_flight
+
         watch = Stopwatch()
         with planned(self.job) as plan:
             for first in range(0, len(plan.windows), HELD_PATCHES):
                 group = plan.windows[first : first + HELD_PATCHES]
-                patches = [plan.slide.read(plan.frame, window.read)[None] for window in group]
+                patches = [(w, plan.slide.read(plan.frame, w.read)[None]) for w in group]
                 with watch.running():
-                    for patch in patches:
-                        self.predictor(patch)
+                    for _ in in_flight(self.predictor, patches):
+                        pass
         return watch.timing()
 
     def deviation(self, crop: Crop) -> None:

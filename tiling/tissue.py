@@ -11,6 +11,8 @@ from .tissue_mask import Mask as Mask
 from .tissue_mask import Signal
 from .tissue_mask import TissueMask as TissueMask
 
+Planes = npt.NDArray[np.uint8]  # [3, h, w]
+
 MASK_UM = 20.0  # side of a mask pixel aimed at; a multiple of the output stride decides
 STRIP_PIXELS = 1 << 20  # overview pixels read at a time
 MIN_DENSITY, MAX_DENSITY = 0.03, 0.06  # optical density that tissue must exceed: bounds for Otsu
@@ -75,14 +77,15 @@ def tissue_of(pixels: RGB, mpp: float, *, cut_out: bool = False) -> Mask:
 
     With `cut_out` there is tissue, not glass, beyond the picture's edges.
     """
-    lit = pixels.max(axis=2) > BLACK
+    planes = _planes(pixels)
+    lit = planes.max(axis=0) > BLACK
     if not lit.any():
         return np.zeros(lit.shape, np.bool_)
     if is_dark_field(pixels):
-        coloured, found = lit, _bright_on_black(pixels)
+        coloured, found = lit, _bright_on_black(planes)
     else:
         padding = large_enough(~lit, MAX_HOLE_MM2, mpp)
-        coloured, found = _stained(pixels, ~padding)
+        coloured, found = _stained(planes, ~padding)
     found = _disk_closing(found, CLOSING_UM / mpp, cut_out)
     found = ~large_enough(~found, MAX_HOLE_MM2, mpp, open_border=not cut_out)
     least = min(MIN_PIECE_MM2, found.size * mpp**2 / 1e8)
@@ -91,29 +94,38 @@ def tissue_of(pixels: RGB, mpp: float, *, cut_out: bool = False) -> Mask:
     return _dilated(found, MARGIN_UM / mpp)
 
 
+def _planes(pixels: RGB) -> Planes:
+    """A picture channel by channel, as numpy is fastest at it; uint8 [h, w, 3] -> [3, h, w]."""
+    return np.ascontiguousarray(np.moveaxis(pixels, 2, 0))
+
+
 def is_dark_field(pixels: RGB) -> bool:
     """Whether a picture shows light on black (fluorescence); black padding does not count."""
-    lit = pixels.max(axis=2) > BLACK
-    return not lit.any() or float(np.median(pixels[lit].mean(axis=1))) < DARK_FIELD
+    planes = _planes(pixels)
+    lit = planes.max(axis=0) > BLACK
+    light = planes.sum(axis=0, dtype=np.uint16)[lit]
+    return not light.size or float(np.median(light)) < DARK_FIELD * len(planes)
 
 
-def _bright_on_black(pixels: RGB) -> Mask:
+def _bright_on_black(planes: Planes) -> Mask:
     """Fluorescence: Otsu on the brightest channel, never above a quarter of its 99th percentile."""
-    signal = ndimage.gaussian_filter(pixels.max(axis=2).astype(np.float32), 1)
+    signal = _smoothed(planes.max(axis=0).astype(np.float32))
     high = float(np.percentile(signal, 99))
     found: Mask = signal > np.clip(otsu(signal), 0.1 * high, 0.25 * high)
     return found
 
 
-def _stained(pixels: RGB, lit: Mask) -> tuple[Mask, Mask]:
+def _stained(planes: Planes, lit: Mask) -> tuple[Mask, Mask]:
     """Bright field: which pixels are coloured, and which are denser than glass."""
-    glass = _glass_colour(pixels)
-    table = -np.log10(np.maximum(np.arange(256, dtype=np.float32), 1)[:, None] / glass)
-    density = np.stack([table[pixels[..., k], k] for k in range(3)]).astype(np.float32)
-    density[:, ~lit] = 0
-    density = ndimage.gaussian_filter(density, (0, 1, 1))
-    coloured: Mask = density.max(axis=0) - density.min(axis=0) > COLOURED
+    tables = -np.log10(np.maximum(np.arange(256, dtype=np.float32), 1)[:, None] / _glass(planes))
+    density = np.stack(
+        [
+            _smoothed(table.take(plane) * lit)
+            for table, plane in zip(tables.T.astype(np.float32), planes, strict=True)
+        ]
+    )
     highest = density.max(axis=0)
+    coloured: Mask = highest - density.min(axis=0) > COLOURED
     threshold = MIN_DENSITY
     otsu_threshold = otsu(np.minimum(highest, 1))
     clear = highest[highest <= otsu_threshold]
@@ -122,14 +134,20 @@ def _stained(pixels: RGB, lit: Mask) -> tuple[Mask, Mask]:
     return coloured, highest > threshold
 
 
-def _glass_colour(pixels: RGB) -> npt.NDArray[np.float32]:
+def _smoothed(signal: Signal) -> Signal:
+    """A Gaussian of one pixel, down and then across; each time along memory."""
+    for _ in range(2):
+        signal = ndimage.gaussian_filter1d(np.ascontiguousarray(signal.T), 1, axis=1)
+    return signal
+
+
+def _glass(planes: Planes) -> npt.NDArray[np.float32]:
     """The commonest bright grey of each channel; pure white is where nothing was scanned."""
-    darkest = pixels.min(axis=2)
-    plain = (darkest >= 205) & (darkest < 252) & (pixels.max(axis=2) - darkest <= 10)
+    darkest, brightest = planes.min(axis=0), planes.max(axis=0)
+    plain = (darkest >= 205) & (darkest < 252) & (brightest - darkest <= 10)
     if np.count_nonzero(plain) < 0.01 * plain.size:
         return np.full(3, 245, np.float32)
-    candidates = pixels[plain]
-    modes = [np.bincount(candidates[:, k], minlength=256).argmax() for k in range(3)]
+    modes = [np.bincount(plane[plain], minlength=256).argmax() for plane in planes]
     return np.array(modes, np.float32)
 
 
@@ -181,13 +199,22 @@ def _disk(radius: float) -> Mask:
 
 
 def _disk_closing(mask: Mask, radius: float, cut_out: bool) -> Mask:
-    disk = _disk(radius)
-    padded = np.pad(mask, disk.shape[0], mode="symmetric" if cut_out else "constant")
-    closed: Mask = ndimage.binary_closing(padded, disk)
-    n = disk.shape[0]
-    return closed[n:-n, n:-n]
+    n = 2 * int(radius) + 1
+    grown = _dilated(np.pad(mask, n, mode="symmetric" if cut_out else "constant"), radius)
+    return ~_dilated(~grown, radius)[n:-n, n:-n]
 
 
 def _dilated(mask: Mask, radius: float) -> Mask:
-    grown: Mask = ndimage.binary_dilation(mask, _disk(radius))
+    """All within a disk around what is set; beyond the edges nothing is. Row of the disk by row."""
+    disk = _disk(radius)
+    reach = disk.shape[0] // 2
+    height, width = mask.shape
+    padded = np.pad(mask, reach)
+    wider = [padded[:, reach : reach + width]]  # by as many pixels to the left and to the right
+    for n in range(1, reach + 1):
+        left, right = (padded[:, start : start + width] for start in (reach - n, reach + n))
+        wider.append(wider[-1] | left | right)
+    grown = np.zeros(mask.shape, np.bool_)
+    for y, row in enumerate(disk):
+        grown |= wider[np.count_nonzero(row) // 2][y : y + height]
     return grown

@@ -156,6 +156,13 @@ def is_compiled(digest: str, execution: Execution, shelf: Shelf) -> bool:
     return bool(shelf.find(compiled_name(digest, execution)))
 
 
+def gpu_of(seat: int) -> str:
+    """The device of the `seat`-th of several processes that share this machine's GPUs."""
+    import torch
+
+    return f"cuda:{seat % torch.cuda.device_count()}" if torch.cuda.is_available() else "cuda"
+
+
 def _has_cuda() -> bool:
     """Whether torch sees a GPU; without a driver it sees none, and is not asked."""
     try:

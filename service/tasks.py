@@ -4,7 +4,7 @@ Light to import: the batch's own process never needs torch.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -145,7 +145,8 @@ def predict_slide(job: SlideJob) -> SlideOutcome:
     """Map one slide on a Dask worker, which hears of the progress; never raises for the slide."""
     from distributed import get_worker
 
-    from .worker import work
+    from .worker import seated, work
 
     worker = get_worker()
+    job = replace(job, model=seated(job.model, worker.name))
     return work(job, lambda update: worker.log_event(topic_of(job.out), asdict(update)))

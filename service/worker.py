@@ -215,6 +215,20 @@ def shelf_of(compiled: Path | None) -> "Shelf":
     return InHand() if compiled is None else CompiledModels(compiled)
 
 
+def seated(model: Model, seat: object) -> Model:
+    """The model on a GPU of its own, as far as there are, for each worker of this machine.
+
+    `seat` is the worker's number, from 0. Workers that others started have names instead; theirs
+    is the first GPU that they see.
+    """
+    if model.settings.device != "cuda" or not isinstance(seat, int):
+        return model
+    from model.predictor import gpu_of
+
+    return replace(model, settings=replace(model.settings, device=gpu_of(seat)))
+
+
+# One at a time: each holds memory, and the next is made ready in a tenth of a second
 @lru_cache(maxsize=1)
 def _loaded(model: Model) -> "tuple[ModelFile, Predictor]":
     return ready(model)

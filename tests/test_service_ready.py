@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from annotations.errors import CheckpointError
 from model.compiled import SUFFIX, CompiledModels, InHand
 from service.cli_options import compiled_models
-from service.tasks import MapSettings
-from service.worker import ready, settled
+from service.tasks import MapSettings, Model
+from service.worker import ready, seated, settled
 from tests.conftest import REPOSITORY, draw_slide, write_random_model
 
 CPU = MapSettings(device="cpu", runtime="openvino", precision="fp32", threads=1)
@@ -91,3 +92,25 @@ def test_the_folder_is_in_the_users_cache(said: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("XDG_CACHE_HOME", said)
     monkeypatch.setenv("HOME", "/home/somebody")
     assert compiled_models() == Path("/home/somebody/.cache/extent/compiled")
+
+
+@pytest.mark.parametrize(
+    ("device", "seat", "expected"),
+    [
+        ("cuda:1", 0, "cuda:1"),
+        ("cpu", 3, "cpu"),
+        ("cuda", "tls://worker", "cuda"),
+        ("cuda", None, "cuda"),
+    ],
+)
+def test_workers_compute_where_they_are_told(device: str, seat: object, expected: str) -> None:
+    model = Model(Path("m"), "m", "digest", MapSettings(device=device))
+    assert seated(model, seat).settings.device == expected
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+def test_workers_of_one_machine_share_its_gpus() -> None:
+    model = Model(Path("m"), "m", "digest", MapSettings(device="cuda"))
+    gpus = torch.cuda.device_count()
+    for seat in range(gpus + 1):
+        assert seated(model, seat).settings.device == f"cuda:{seat % gpus}"

@@ -23,7 +23,8 @@ class Attempt:
     `model_digest`, `mpp`, `threshold`, `region_level0` ([x, y, w, h] or None), `adaptive`; for a
     training what `service.engine.training` says. `sees` are the only files and folders beside the
     program that it may read: the slide's, the model. `threads` to compute on; 0 leaves it to the
-    library. `compiled` is the folder where engines keep models compiled.
+    library. `compiled` is the folder where engines keep models compiled. `seat` numbers this
+    machine's workers, from 0, where they share its GPUs.
     """
 
     job_id: str
@@ -37,6 +38,7 @@ class Attempt:
     bytes: int | None = None  # that its folder may grow to
     threads: int = 0
     compiled: Path | None = None
+    seat: int | None = None
 
     @property
     def fence(self) -> Path:

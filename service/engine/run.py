@@ -25,6 +25,8 @@ def run_attempt(attempt: Attempt) -> AttemptEnd:
     from distributed import get_worker
 
     worker = get_worker()
+    if isinstance(worker.name, int):
+        attempt = replace(attempt, seat=worker.name)
     return supervise(attempt, lambda progress: worker.log_event(TOPIC, asdict(progress)))
 
 

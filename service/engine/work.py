@@ -25,7 +25,7 @@ from ..readers.names import said, scrubbed
 from ..report import ReportOptions
 from ..results import ResultPlace, read_summary
 from ..tasks import MapSettings, Model, SlideJob, Update
-from ..worker import ready, settled, shelf_of, work
+from ..worker import ready, seated, settled, shelf_of, work
 from .attempt import MAX_REASON, RESULT, Attempt
 
 Say = Callable[[dict[str, Any]], None]
@@ -143,10 +143,11 @@ def _job(attempt: Attempt, path: Path, head: dict[str, Any]) -> SlideJob:
     if options.threshold is not None:
         settings = replace(settings, threshold=options.threshold)
     region = request.get("region_level0")
+    model = Model(Path(request["model_path"]), head["name"], request["model_digest"], settings)
     return SlideJob(
         slide=SlideInput(path, RESULT),
         out=attempt.folder,
-        model=Model(Path(request["model_path"]), head["name"], request["model_digest"], settings),
+        model=seated(model, attempt.seat),
         mpp=request.get("mpp"),
         region_level0=None if region is None else Box(*map(int, region)),
     )

@@ -299,3 +299,20 @@ def test_attempts_survive_json(tmp_path: Path) -> None:
     attempt = Attempt("j", 3, "training", tmp_path, {"a": [1]}, (tmp_path,), tmp_path, 1.5, 7, 2)
     assert Attempt.from_json(attempt.to_json()) == attempt
     assert Attempt.from_json(replace(attempt, previous=None).to_json()).previous is None
+
+
+def test_a_model_is_compiled_once_for_all_engines(
+    slide: Path, random_model: Path, tmp_path: Path
+) -> None:
+    compiled = tmp_path / "compiled"
+    for number in (1, 2):
+        attempt = map_attempt(tmp_path / "jobs", slide, random_model, number)
+        end = supervise(replace(attempt, compiled=compiled, previous=None), lambda progress: None)
+        assert end.status == "done", end
+        (kept,) = compiled.iterdir()
+        if number == 1:
+            first = kept.read_bytes()
+            for engine in engines():
+                engine.kill()
+                engine.wait()
+    assert kept.read_bytes() == first, "a model compiled anew has other bytes"

@@ -119,16 +119,17 @@ def look_first(
     if account.read_coarse + area_read(audit) + read_rest >= plain:
         return Choice(tissue, account, len(coarse))
     audited = cells.within(drawn)
-    account = replace(account, audited_mm2=audited.area_mm2, audited_cells=len(audit))
-    found = _first_tumour(sweep, frame, audited, audit, foreground, how.threshold)
-    if found is not None:
-        read_audit = area_read(audit[: found + 1])
-        failed = replace(account, audit="failed", read_audit=read_audit)
-        return Choice(tissue, failed, len(coarse))
+    account = replace(
+        account,
+        read_audit=area_read(audit),
+        audited_mm2=audited.area_mm2,
+        audited_cells=len(audit),
+    )
+    if _holds_tumour(sweep, frame, audited, audit, foreground, how.threshold):
+        return Choice(tissue, replace(account, audit="failed"), len(coarse))
     passed = replace(
         account,
         audit="passed",
-        read_audit=area_read(audit),
         read_full=read_rest,
         skipped_mm2=cells.within(cold).area_mm2,
         at_most_missed_mm2=cells.most_missed_mm2(cold, drawn),
@@ -140,17 +141,18 @@ def _unheard(done: int, in_all: int) -> None:
     """Nobody listens."""
 
 
-def _first_tumour(
+def _holds_tumour(
     sweep: Sweep,
     frame: Frame,
     tissue: TissueMask,
     windows: list[Window],
     foreground: int,
     threshold: float,
-) -> int | None:
-    """The first of some windows in which tissue is tumour; None where none is."""
+) -> bool:
+    """Whether any tissue in some windows is tumour; all of them are looked at."""
     map_frame = frame.coarser(sweep.network.output_stride)
-    for number, (box, planes) in enumerate(sweep.maps(frame, windows)):
-        if ((planes[foreground] / 255 > threshold) & tissue.on(map_frame, box)).any():
-            return number
-    return None
+    found = [
+        bool(((planes[foreground] / 255 > threshold) & tissue.on(map_frame, box)).any())
+        for box, planes in sweep.maps(frame, windows)
+    ]
+    return any(found)

@@ -1,6 +1,5 @@
 """Training crops: a slide, its outlines and where they count, cut out and varied on demand."""
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -112,14 +111,12 @@ class Loading:
 
     @classmethod
     def beside(cls, device: torch.device) -> Self:
-        """What suits training on a device.
+        """What suits training on a device; on as many threads as torch uses.
 
-        The processor's own steps use all of its threads, which wait for each other: whatever runs
-        beside them on one core holds up all. So it makes a batch on all threads, then steps.
+        The processor's own steps use all of its cores, whose threads wait for each other: whatever
+        runs beside them on one core holds up all. So it makes a batch on all of them, then steps.
         """
-        if device.type == "cpu":
-            return cls(torch.get_num_threads(), ahead=0)
-        return cls(max(1, len(os.sched_getaffinity(0)) - 1), ahead=3)
+        return cls(torch.get_num_threads(), ahead=0 if device.type == "cpu" else 3)
 
 
 class CropSampler:

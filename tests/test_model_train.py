@@ -319,6 +319,11 @@ def test_batches_are_the_same_whatever_makes_them(cohort: Cohort) -> None:
     assert (made[0][0].patches[0].numpy() == first.pixels).all()
 
 
+def test_crops_are_made_ahead_where_another_device_computes() -> None:
+    assert Loading.beside(torch.device("cpu")) == Loading(torch.get_num_threads(), ahead=0)
+    assert Loading.beside(torch.device("cuda")) == Loading(torch.get_num_threads(), ahead=3)
+
+
 def test_a_crop_sees_the_band_of_outlines_beyond_its_edge(cohort: Cohort) -> None:
     slide = LabelledSlide(cohort.cases[0], replace(SMALL, ignore_band_um=64.0))
     whole = slide.with_band(slide.labels(slide.map_frame.box))

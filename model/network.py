@@ -1,9 +1,10 @@
 """The network: fully convolutional, so that a map does not depend on how a slide was cut up.
 
-An encoder of 3 x 3 convolutions, rectified units and pooling; a decoder that brings the context
-back up to the output stride beside the encoder's own features; softmax over the classes. Nothing
-in it looks at a window as a whole, so that with a halo of `receptive_radius` around it every
-window gives what one pass over the whole slide would give.
+A stem that sees pixels in patches; an encoder of 3 x 3 convolutions, rectified units and pooling; a
+decoder that adds the context, level by level, to the encoder's own features (Lin et al. 2017,
+feature pyramid networks) up to the output stride; softmax over the classes. Nothing in it looks at
+a window as a whole, so that with a halo of `receptive_radius` around it every window gives what one
+pass over the whole slide would give.
 """
 
 import torch
@@ -25,6 +26,23 @@ class Block(nn.Sequential):
         )
 
 
+class Merge(nn.Module):
+    """Context from the next coarser level, added to the encoder's own features, then a block.
+
+    The coarse features are narrowed before they are enlarged: a quarter of the arithmetic.
+    """
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(coarse, fine, 1)
+        self.lateral = nn.Conv2d(fine, fine, 1)
+        self.block = Block(fine, fine)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        context = F.interpolate(self.narrow(coarse), scale_factor=2.0, mode="nearest")
+        return self.block(F.relu(context + self.lateral(fine)))  # type: ignore[no-any-return]
+
+
 class Network(nn.Module):
     """uint8 RGB patches in, logits out at `output_stride`."""
 
@@ -32,7 +50,8 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         widths = config.widths
-        self.stem = nn.Conv2d(3, widths[0], 4, stride=2, padding=1)
+        stem = config.stem_stride
+        self.stem = nn.Conv2d(3, widths[0], 2 * stem, stride=stem, padding=stem // 2)
         self.encoder = nn.ModuleList(
             nn.Sequential(
                 *(
@@ -43,26 +62,23 @@ class Network(nn.Module):
             for level, count in enumerate(config.convolutions)
         )
         self.pool = nn.MaxPool2d(2)
-        first_output = config.output_stride.bit_length() - 2
         self.decoder = nn.ModuleList(
-            Block(widths[level + 1] + widths[level], widths[level])
-            for level in range(len(widths) - 2, first_output - 1, -1)
+            Merge(widths[level + 1], widths[level])
+            for level in range(len(widths) - 2, config.last_level - 1, -1)
         )
         self.dropout = nn.Dropout2d(config.dropout)
-        self.head = nn.Conv2d(widths[first_output], config.classes, 1)
+        self.head = nn.Conv2d(widths[config.last_level], config.classes, 1)
 
     def forward(self, patches: Tensor) -> Tensor:
         """[N, 3, H, W] in 0-255, H and W multiples of the total stride -> [N, classes, h, w]."""
-        x = F.relu(self.stem(patches * SCALE + OFFSET))  # [N, w0, H/2, W/2]
+        x = F.relu(self.stem(patches * SCALE + OFFSET))  # [N, w0, H/stem, W/stem]
         skips = []
         for level, blocks in enumerate(self.encoder):
-            x = blocks(self.pool(x) if level else x)  # [N, w_level, H/2^(level+1), ...]
+            x = blocks(self.pool(x) if level else x)  # [N, w_level, H/(stem 2^level), ...]
             skips.append(x)
         x = self.dropout(skips.pop())
-        for block in self.decoder:
-            x = block(
-                torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], 1)
-            )
+        for merge in self.decoder:
+            x = merge(x, skips.pop())
         return self.head(self.dropout(x))  # type: ignore[no-any-return]  # torch types calls as Any
 
 

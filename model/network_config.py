@@ -13,19 +13,27 @@ SCALE, OFFSET = 2 / 255, -1.0  # normalisation of pixels: white is +1, black -1
 class NetworkConfig:
     """The shape of the network; travels inside the checkpoint.
 
-    `widths[i]` channels and `convolutions[i]` convolutions at stride 2^(i+1); the decoder ends at
-    `output_stride`, a power of two from 2 to the encoder's last stride.
+    The stem steps by `stem_stride` input pixels, 2 or 4; level i has `widths[i]` channels and
+    `convolutions[i]` convolutions at stride stem_stride * 2^i. The decoder ends at `output_stride`,
+    the stride of one of the levels.
     """
 
     classes: int = 2
-    widths: tuple[int, ...] = (24, 48, 96, 160, 192)
-    convolutions: tuple[int, ...] = (1, 2, 2, 2, 2)
+    stem_stride: int = 4
+    widths: tuple[int, ...] = (32, 96, 160, 192)
+    convolutions: tuple[int, ...] = (1, 2, 1, 1)
     output_stride: int = 4
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        strides = [2 ** (i + 1) for i in range(len(self.widths))]
-        whole = (self.classes, self.output_stride, *self.widths, *self.convolutions)
+        strides = [self.stem_stride * 2**i for i in range(len(self.widths))]
+        whole = (
+            self.classes,
+            self.stem_stride,
+            self.output_stride,
+            *self.widths,
+            *self.convolutions,
+        )
         sound = (
             all(isinstance(value, int) and not isinstance(value, bool) for value in whole)
             and 2 <= self.classes <= MAX_CLASSES
@@ -33,6 +41,7 @@ class NetworkConfig:
             and len(self.convolutions) == len(self.widths)
             and all(1 <= width <= MAX_WIDTH for width in self.widths)
             and all(1 <= count <= 8 for count in self.convolutions)
+            and self.stem_stride in (2, 4)
             and self.output_stride in strides
             and 0 <= self.dropout < 1
         )
@@ -42,19 +51,23 @@ class NetworkConfig:
     @property
     def total_stride(self) -> int:
         """Window origins lie on multiples of this many input pixels."""
-        return int(2 ** len(self.widths))
+        return int(self.stem_stride * 2 ** (len(self.widths) - 1))
+
+    @property
+    def last_level(self) -> int:
+        """The level at which the decoder ends, the finest being 0."""
+        return (self.output_stride // self.stem_stride).bit_length() - 1
 
     @property
     def receptive_radius(self) -> int:
         """Input pixels beyond an output pixel's own that can change it, on each side."""
-        radius, stride = 1, 2  # the stem: 4 x 4 at stride 2
+        radius = self.stem_stride // 2  # a kernel of twice the stride
         for level, count in enumerate(self.convolutions):
-            stride = 2 ** (level + 1)
-            radius += count * stride  # pooling before it sees only the pixel's own inputs
-        while stride > self.output_stride:
-            stride //= 2
-            radius += stride + stride  # nearest-neighbour upsampling, one convolution
-        return radius
+            radius += count * self.stem_stride * 2**level  # pooling sees its own inputs alone
+        for level in range(len(self.widths) - 2, self.last_level - 1, -1):
+            stride = self.stem_stride * 2**level
+            radius += 2 * stride  # nearest-neighbour upsampling, one convolution
+        return int(radius)
 
     @property
     def halo(self) -> int:

@@ -83,7 +83,9 @@ def write_random_model(path: Path, *, mpp: float = 4.0, seed: int = 0) -> Path:
     from model.network import Network, NetworkConfig
 
     torch.manual_seed(seed)
-    network = Network(NetworkConfig(widths=(8, 16, 16), convolutions=(1, 1, 1), output_stride=4))
+    network = Network(
+        NetworkConfig(stem_stride=2, widths=(8, 16, 16), convolutions=(1, 1, 1), output_stride=4)
+    )
     network.eval()
     low = torch.tensor([150.0, 90.0, 130.0]).reshape(1, 3, 1, 1)  # from purple to pale pink
     coarse = low + torch.rand(8, 1, 16, 16) * 100 + torch.rand(8, 3, 16, 16) * 20

@@ -26,7 +26,9 @@ from model.checkpoint import (
 )
 from model.network import Network, NetworkConfig
 
-CONFIG = NetworkConfig(widths=(4, 6), convolutions=(1, 1), output_stride=2, dropout=0.1)
+CONFIG = NetworkConfig(
+    stem_stride=2, widths=(4, 6), convolutions=(1, 1), output_stride=2, dropout=0.1
+)
 CARD = ModelCard(
     "small",
     CONFIG,
@@ -219,7 +221,9 @@ def test_a_failed_save_leaves_the_old_model(saved: Path) -> None:
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     """A map of NaN would read as a slide without tumour."""
-    network = Network(NetworkConfig(widths=(4, 6), convolutions=(1, 1), output_stride=2))
+    network = Network(
+        NetworkConfig(stem_stride=2, widths=(4, 6), convolutions=(1, 1), output_stride=2)
+    )
     with torch.no_grad():
         network.head.bias[0] = float("nan")
     card = ModelCard("nan", network.config, ("background", "tumour"), 1, 4.0)

@@ -200,7 +200,7 @@ def a_card(digest: str = "", **patients: str) -> ModelCard:
         split: tuple(hashed_patient(name, "salt") for name in names)
         for split, names in patients.items()
     }
-    network = NetworkConfig(widths=(8,), convolutions=(1,), output_stride=2)
+    network = NetworkConfig(stem_stride=2, widths=(8,), convolutions=(1,), output_stride=2)
     return ModelCard(
         "m", network, ("background", "tumour"), 1, 4.0,
         cohort_digest=digest, patient_salt="salt", patients=hashes,

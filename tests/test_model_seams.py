@@ -229,8 +229,10 @@ def test_windows_already_done_are_not_computed_again(
     "config",
     [
         NetworkConfig(),
-        NetworkConfig(widths=(8, 16, 16), convolutions=(1, 1, 1)),
-        NetworkConfig(widths=(8, 8, 8, 8), convolutions=(2, 1, 3, 1), output_stride=2),
+        NetworkConfig(widths=(8, 16, 16), convolutions=(1, 1, 1), output_stride=8),
+        NetworkConfig(
+            stem_stride=2, widths=(8, 8, 8, 8), convolutions=(2, 1, 3, 1), output_stride=2
+        ),
     ],
 )
 def test_receptive_radius_is_a_bound_and_not_a_loose_one(config: NetworkConfig) -> None:

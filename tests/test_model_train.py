@@ -31,7 +31,7 @@ from tiling.resolution import Resolution
 from tiling.slide import Slide
 
 SMALL = TrainConfig(
-    network=NetworkConfig(widths=(8, 16, 16), convolutions=(1, 1, 1), dropout=0.1),
+    network=NetworkConfig(stem_stride=2, widths=(8, 16, 16), convolutions=(1, 1, 1), dropout=0.1),
     epochs=3,
     epoch_crops=16,
     batch=4,

@@ -70,7 +70,7 @@ def test_outline_area_and_map_are_where_the_tumour_is(
     mpp: float,
 ) -> None:
     known = shapely.union_all([outline.polygon for outline in write(tmp_path / name)])
-    config = NetworkConfig(widths=(4, 4), convolutions=(1, 1), output_stride=STRIDE)
+    config = NetworkConfig(stem_stride=2, widths=(4, 4), convolutions=(1, 1), output_stride=STRIDE)
     card = ModelCard("dark", config, ("background", "tumour"), 1, mpp)
     torch.manual_seed(0)
     checkpoint = Checkpoint(card, "0" * 64, Network(config))

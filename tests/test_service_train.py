@@ -24,6 +24,7 @@ learning_rate = 5e-3
 ignore_band_um = 0.0
 
 [network]
+stem_stride = 2
 widths = [8, 16, 16]
 convolutions = [1, 1, 1]
 """

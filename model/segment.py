@@ -20,7 +20,7 @@ from .predictor import Predictor
 from .windows import Sweep
 from .windows import window_maps as window_maps
 
-WRITE_SIDE = 2048  # model pixels: larger ones read less and hold more memory
+WRITE_SIDE = 3584  # model pixels: larger ones read less and hold more memory
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tiling.tissue import TissueMask
 
 MAX_CELLS = 1 << 18  # of the lattice that windows are planned on
 # What a window costs beside its pixels: a network meets a shape for the first time
-WINDOW_PIXELS = 300_000
+WINDOW_PIXELS = 200_000
 HOPELESS = 1.15  # halves this much dearer than the whole are not looked into
 
 

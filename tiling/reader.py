@@ -9,7 +9,7 @@ from .grid import Window
 from .resample import RGB
 from .slide import Slide
 
-READ_AHEAD = 2
+READ_AHEAD = 1
 
 
 def read_windows(

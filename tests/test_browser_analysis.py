@@ -14,6 +14,7 @@ from service.settings import Settings
 from tests.browser import LAPTOP, TABLET, area, browsing, centre_um, coloured, open_slide, shot
 from tests.conftest import draw_slide
 from tests.served import served
+from tiling.synthetic_blocks import write_blocks_slide
 
 MINUTES = 240_000  # milliseconds: the engine has to load, and other tests run beside
 
@@ -24,6 +25,7 @@ def client(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[htt
     (folder / "data").mkdir()
     shutil.copy(data / "idc" / "8867.tiff", folder / "data" / "breast.tiff")
     draw_slide(folder / "data" / "flat.png")
+    write_blocks_slide(folder / "data" / "large.tiff", 32768, 16384)
     with served(Settings(folder / "data", folder / "state")) as client:
         yield client
 
@@ -68,7 +70,7 @@ def slide_to(page: Page, slider: str, value: float) -> None:
 
 def test_the_map_grows_over_the_slide(client: httpx.Client, pictures: Path) -> None:
     with browsing(client.base_url) as page:
-        begin(page)
+        begin(page, "large.tiff")
         assert coloured(page, "map") == 0
         page.locator("#start").click()
         seen: list[int] = []

@@ -17,7 +17,7 @@ from service.engine.watch import bytes_in
 from service.readers import jail
 from service.readers.slide_ref import own_files
 from tests.attempts import UnderWay, content, engines, map_attempt, workers
-from tests.conftest import REPOSITORY, draw_slide, extent
+from tests.conftest import REPOSITORY, draw_slide, extent, write_random_model
 from tiling.canvas_view import CanvasView
 
 CANVAS = Path(".work/slides/result/canvas")
@@ -301,12 +301,11 @@ def test_attempts_survive_json(tmp_path: Path) -> None:
     assert Attempt.from_json(replace(attempt, previous=None).to_json()).previous is None
 
 
-def test_a_model_is_compiled_once_for_all_engines(
-    slide: Path, random_model: Path, tmp_path: Path
-) -> None:
+def test_a_model_is_compiled_once_for_all_engines(slide: Path, tmp_path: Path) -> None:
     compiled = tmp_path / "compiled"
+    unknown = write_random_model(tmp_path / "unknown.safetensors", seed=11)  # to engines kept ready
     for number in (1, 2):
-        attempt = map_attempt(tmp_path / "jobs", slide, random_model, number)
+        attempt = map_attempt(tmp_path / "jobs", slide, unknown, number)
         end = supervise(replace(attempt, compiled=compiled, previous=None), lambda progress: None)
         assert end.status == "done", end
         (kept,) = compiled.iterdir()

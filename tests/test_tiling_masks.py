@@ -62,7 +62,7 @@ def test_a_pixel_is_inside_when_its_centre_is(
 @given(x=st.integers(-15, 45), y=st.integers(-15, 35), w=st.integers(0, 30), h=st.integers(0, 30))
 def test_every_box_gives_the_pixels_of_the_whole(x: int, y: int, w: int, h: int) -> None:
     shape = star(3, FRAME.to_level0(20, 15), 400, 25)
-    whole = rasterise([(shape, 1)], FRAME, Box(-20, -20, 90, 90))
+    whole = rasterise([(shape, 1)], FRAME, Box(-20, -20, 100, 90))
     part = rasterise([(shape, 1)], FRAME, Box(x, y, w, h))
     np.testing.assert_array_equal(part, whole[y + 20 : y + h + 20, x + 20 : x + w + 20])
 

@@ -25,7 +25,9 @@ Slides = Annotated[
 Out = Annotated[Path, typer.Option(help="The folder for the results.")]
 Window = Annotated[
     int | None,
-    typer.Option(min=1, help="Longest side of what is written at a time, in the model's pixels [3584]."),
+    typer.Option(
+        min=1, help="Longest side of what is written at a time, in the model's pixels [3584]."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Runtime = Annotated[Literal["auto", "torch", "openvino"], typer.Option(help="What computes.")]

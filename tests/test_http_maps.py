@@ -16,12 +16,12 @@ from PIL import Image
 from model.stored import StoredResult
 from service.map_tiles import MAPS_KEPT_OPEN
 from service.settings import Settings
-from tests.conftest import draw_slide
 from tests.fabricated import write_result_folder
 from tests.lab import Lab, canvas_of, folder_of, lab, refused
 from tiling.canvas import Canvas
 from tiling.canvas_view import CanvasFacts
 from tiling.frame import Box, Frame
+from tiling.synthetic_blocks import write_blocks_slide
 from tiling.trace import to_level0, trace_regions
 
 Map = NDArray[np.uint8]
@@ -262,10 +262,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, random_model: Path) -> Iterato
     folder = tmp_path_factory.mktemp("run")
     slides = folder / "slides"
     slides.mkdir()
-    draw_slide(slides / "large.png", 8200, 3000)
+    write_blocks_slide(slides / "large.tiff", 20480, 8192, mpp=4.0)
     settings = Settings(slides, folder / "state", models=random_model.parent, workers=1)
     with lab(settings, works=True) as working:
-        asked = {"slide": working.slide("large.png"), "model": random_model.stem, "mpp": 4.0}
+        asked = {"slide": working.slide("large.tiff"), "model": random_model.stem, "mpp": 4.0}
         job = working.anna.post("/v1/jobs", json=asked).json()
         seen: dict[bytes, Map] = {}
         deadline = time.monotonic() + 400

@@ -262,7 +262,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, random_model: Path) -> Iterato
     folder = tmp_path_factory.mktemp("run")
     slides = folder / "slides"
     slides.mkdir()
-    write_blocks_slide(slides / "large.tiff", 20480, 8192, mpp=4.0)
+    write_blocks_slide(slides / "large.tiff", 32768, 12288, mpp=4.0)
     settings = Settings(slides, folder / "state", models=random_model.parent, workers=1)
     with lab(settings, works=True) as working:
         asked = {"slide": working.slide("large.tiff"), "model": random_model.stem, "mpp": 4.0}

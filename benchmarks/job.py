@@ -47,6 +47,8 @@ class Planned:
     windows: list[Window]
 
     def facts(self) -> Facts:
+        from model.windows import area_read
+
         tissue = self.tissue.area_mm2
         return Facts(
             mpp=self.checkpoint.card.mpp,
@@ -54,7 +56,7 @@ class Planned:
             windows=len(self.windows),
             tissue_mm2=tissue,
             tissue_megapixels=tissue / self.frame.pixel_area_mm2 / 1e6,
-            read_megapixels=sum(window.read.area for window in self.windows) / 1e6,
+            read_megapixels=area_read(self.windows) / 1e6,
         )
 
 

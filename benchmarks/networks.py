@@ -26,6 +26,7 @@ from model.network_config import NetworkConfig
 from model.openvino_predictor import OpenVinoPredictor
 from model.predictor import Execution, resolved
 from model.segment import WRITE_SIDE
+from model.windows import area_read
 from tiling.grid import plan_windows
 from tiling.slide import Slide
 from tiling.synthetic_blocks import write_blocks_slide
@@ -80,7 +81,7 @@ def read_to_tissue(path: Path, config: NetworkConfig, mpp: float) -> float:
     windows = plan_windows(
         frame, tissue, write_side=WRITE_SIDE, halo=config.halo, stride=config.total_stride
     )
-    return sum(w.read.area for w in windows) * frame.pixel_area_mm2 / tissue.area_mm2
+    return area_read(windows) * frame.pixel_area_mm2 / tissue.area_mm2
 
 
 def table_of(costs: Sequence[Cost], mpps: Sequence[float]) -> Table:

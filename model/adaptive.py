@@ -6,7 +6,6 @@ looked at in full. Does one hold tumour, nothing is skipped; else `model.audit` 
 the others may. What the full pass covers has the values that it always has.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -16,9 +15,7 @@ from tiling.tissue_mask import TissueMask
 
 from .adaptive_cells import Cells, drawn_of
 from .audit import LEVEL, fewest_to_draw
-from .windows import Sweep, area_read
-
-Progress = Callable[[int, int], None]  # windows done, windows in all
+from .windows import Progress, Sweep, area_read, unheard
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def look_first(
     tissue: TissueMask,
     foreground: int,
     how: CoarseFirst,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
 ) -> Choice:
     """Look at a slide coarsely, and choose where the full pass runs.
 
@@ -100,7 +97,7 @@ def look_first(
     Raises:
         SlideError: the slide cannot be read.
     """
-    heard, halo = progress or _unheard, sweep.network.halo
+    halo = sweep.network.halo
     windows = sweep.plan(frame, tissue)
     plain = area_read(windows)
     cells = Cells.over(frame, tissue, sweep.network, coarser=how.coarser, cell_um=how.cell_um)
@@ -110,7 +107,7 @@ def look_first(
     if area_read(coarse) + audit_most > how.overhead * plain:
         return Choice(tissue, account)
     in_all = len(coarse) + len(windows)
-    scores = cells.scores(sweep, coarse, foreground, lambda done: heard(done, in_all))
+    scores = cells.scores(sweep, coarse, foreground, lambda done: progress(done, in_all))
     account = replace(account, read_coarse=area_read(coarse))
     cold = cells.cold(scores, how.dismissed * how.threshold)
     drawn = drawn_of(cold, fewest_to_draw(int(cold.sum()), how.unseen), how.seed)
@@ -135,10 +132,6 @@ def look_first(
         at_most_missed_mm2=cells.most_missed_mm2(cold, drawn),
     )
     return Choice(rest, passed, len(coarse))
-
-
-def _unheard(done: int, in_all: int) -> None:
-    """Nobody listens."""
 
 
 def _holds_tumour(

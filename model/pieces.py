@@ -1,15 +1,15 @@
 """Squares of slides with their labels: read when first asked for, the last used kept decoded."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
-from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
 from tiling.frame import Box
+from tiling.last_used import LastUsed
+from tiling.tile_grid import tiles_under
 
 from .labelled import Labels
 
@@ -51,29 +51,11 @@ class Piece:
         self.pixels[:], self.labels[:] = other.pixels, other.labels
 
 
-class KeptPieces:
-    """Pieces of any number of slides, the last used, at most `most_bytes`. For many threads."""
+class KeptPieces(LastUsed[Key, Piece]):
+    """Pieces of any number of slides."""
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
-        self._most, self._bytes = most_bytes, 0
-        self._pieces: OrderedDict[Key, Piece] = OrderedDict()
-        self._lock = Lock()
-
-    def found(self, keys: Iterable[Key]) -> dict[Key, Piece]:
-        """Those of the keys that are there."""
-        with self._lock:
-            found = {key: self._pieces[key] for key in keys if key in self._pieces}
-            for key in found:
-                self._pieces.move_to_end(key)
-        return found
-
-    def keep(self, pieces: Mapping[Key, Piece]) -> None:
-        with self._lock:
-            for key in pieces.keys() - self._pieces.keys():
-                self._pieces[key] = pieces[key]
-                self._bytes += pieces[key].nbytes
-            while self._bytes > self._most:
-                self._bytes -= self._pieces.popitem(last=False)[1].nbytes
+        super().__init__(most_bytes)
 
 
 class PieceReader:
@@ -102,9 +84,8 @@ class PieceReader:
         return out
 
     def _squares(self, box: Box) -> list[Square]:
-        side = self._side
-        columns = range(box.x // side, -(-box.right // side))
-        return list(product(columns, range(box.y // side, -(-box.bottom // side))))
+        under = tiles_under(box, (self._side, self._side))
+        return list(product(range(under.x, under.right), range(under.y, under.bottom)))
 
     def _fetched(self, squares: list[Square]) -> dict[Key, Piece]:
         """At least these squares, read and kept."""

@@ -13,12 +13,11 @@ from tiling.grid import round_up
 from tiling.slide import Slide
 from tiling.tissue import TissueMask, find_tissue
 
-from .adaptive import Account, Choice, CoarseFirst, Progress, look_first
+from .adaptive import Account, Choice, CoarseFirst, look_first
 from .card_file import ModelFile
 from .network_config import NetworkConfig
 from .predictor import Predictor
-from .windows import Sweep
-from .windows import window_maps as window_maps
+from .windows import Progress, Sweep, unheard
 
 WRITE_SIDE = 3584  # model pixels: larger ones read less and hold more memory
 
@@ -55,7 +54,7 @@ def segment(
     write_side: int = WRITE_SIDE,
     region_level0: Box | None = None,
     coarse_first: CoarseFirst | None = None,
-    progress: Progress | None = None,
+    progress: Progress = unheard,
 ) -> ExtentMap:
     """Fill the map of a slide, taking up what an earlier run with the same `key` left in `work`.
 
@@ -97,7 +96,7 @@ def segment(
 
 
 def _fill(
-    canvas: Canvas, sweep: Sweep, model_frame: Frame, choice: Choice, progress: Progress | None
+    canvas: Canvas, sweep: Sweep, model_frame: Frame, choice: Choice, progress: Progress
 ) -> None:
     """Write what the canvas lacks."""
     stride = sweep.network.output_stride
@@ -106,13 +105,11 @@ def _fill(
     todo = [w for w in windows if not canvas.is_done(w.write.scaled_down(stride))]
     total = choice.windows + len(windows)
     done = total - len(todo)
-    if progress:
-        progress(done, total)
+    progress(done, total)
     for box, planes in sweep.maps(model_frame, todo):
         canvas.write(box, planes * choice.tissue.on(map_frame, box))
         done += 1
-        if progress:
-            progress(done, total)
+        progress(done, total)
     canvas.flush()
 
 

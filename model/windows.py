@@ -1,6 +1,6 @@
 """Windows of a slide through a network, at any resolution: what a map is filled by."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from .network_config import NetworkConfig
 from .predictor import Maps, Predictor, in_flight
 
 Stored = npt.NDArray[np.uint8]
+Progress = Callable[[int, int], None]  # windows done, windows in all
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,7 @@ def stored(probabilities: Maps) -> Stored:
     """Probabilities as maps keep them: uint8, 255 = 1, the nearest value."""
     values: Stored = np.floor(probabilities * 255 + 0.5).astype(np.uint8)
     return values
+
+
+def unheard(done: int, in_all: int) -> None:
+    """Progress that nobody listens to."""

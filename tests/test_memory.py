@@ -3,13 +3,12 @@
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
+from benchmarks.pss import PeakPss
 from model.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from tiling.synthetic_blocks import write_blocks_slide
 
@@ -25,27 +24,13 @@ def large_slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def tree_pss(root: psutil.Process) -> int:
-    """Proportional set size of a process and all below it, bytes."""
-    total = 0
-    for process in (root, *root.children(recursive=True)):
-        try:
-            total += process.memory_full_info().pss
-        except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
-            continue  # it ended in between
-    return total
-
-
 def predict_and_watch(slide: Path, model: str, out: Path) -> int:
     """Run `extent predict`; the highest PSS of its process tree, bytes."""
     command = [sys.executable, "-m", "service.cli", "predict", str(slide), "--model", model]
     running = subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.DEVNULL)
-    root, highest = psutil.Process(running.pid), 0
-    while running.poll() is None:
-        highest = max(highest, tree_pss(root))
-        time.sleep(0.1)
-    assert running.returncode == 0
-    return highest
+    with PeakPss(running.pid) as peak:
+        assert running.wait() == 0
+    return peak.bytes
 
 
 def at_one_um(path: Path) -> Path:

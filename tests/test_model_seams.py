@@ -11,7 +11,8 @@ import torch
 from model.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, shipped_models
 from model.network import Network, NetworkConfig
 from model.predictor import Execution, Predictor, load_predictor
-from model.segment import segment, window_maps
+from model.segment import segment
+from model.windows import window_maps
 from tests.conftest import write_random_model
 from tiling.frame import Box, Frame
 from tiling.grid import Window, plan_windows

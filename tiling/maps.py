@@ -11,6 +11,7 @@ from annotations.errors import ResultError, SlideError
 
 from .frame import Box
 from .tile_file import CACHE_BYTES, TileFile, is_readable, prepare
+from .tile_grid import put_together
 
 
 class StoredMap:
@@ -62,28 +63,21 @@ class StoredMap:
         out = np.zeros((box.height, box.width), np.uint8)
         page, size = self._pages[level], self.sizes[level]
         inner = box.intersection(Box(0, 0, *size))
-        width, height = page.tilewidth, page.tilelength
-        across = -(-size[0] // width)
         if not inner.area:
             return out
-        for row in range(inner.y // height, (inner.bottom - 1) // height + 1):
-            for column in range(inner.x // width, (inner.right - 1) // width + 1):
-                place = Box(column * width, row * height, width, height)
-                part = place.intersection(inner)
-                tile = self._tile(page, row * across + column)
-                out[part.y - box.y : part.bottom - box.y, part.x - box.x : part.right - box.x] = (
-                    tile[
-                        part.y - place.y : part.bottom - place.y,
-                        part.x - place.x : part.right - place.x,
-                    ]
-                )
-        return out
+        across = -(-size[0] // page.tilewidth)
 
-    def _tile(self, page: tifffile.TiffPage, index: int) -> npt.NDArray[np.uint8]:
+        def fetch(column: int, row: int) -> npt.NDArray[np.uint8]:
+            return self._tiles.tile(page, row * across + column)
+
         try:
-            return self._tiles.tile(page, index)[..., 0]
+            values = put_together(inner, (page.tilewidth, page.tilelength), fetch, channels=1)
         except SlideError as error:
             raise ResultError(f"{error}; predict the slide again") from error
+        out[inner.y - box.y : inner.bottom - box.y, inner.x - box.x : inner.right - box.x] = values[
+            ..., 0
+        ]
+        return out
 
 
 def _levels(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:

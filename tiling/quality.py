@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .focus import blurred_share
+from .focus import WHITE, blurred_share
 from .frame import Frame
 from .native import native_frame, pixel_centres
 from .resample import RGB
@@ -21,7 +21,6 @@ LOOK_UM = 16.0  # µm/px in which pen and folds are sought, about
 STRIP_PIXELS = 1 << 20  # looked at together
 BUDGET_LEVEL_PIXELS = 100_000_000  # decoded at most: a second, however large the slide
 SPARSE = 4  # every so many pixels tell bright from dark field
-WHITE = 245.0
 
 SMOOTH_UM = 12.0
 PEN_MIN_MM2 = 0.02

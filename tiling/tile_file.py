@@ -1,8 +1,6 @@
 """Tiles of a tiled TIFF, decoded once and kept for a while."""
 
 import os
-import threading
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,8 @@ import numpy.typing as npt
 import tifffile
 
 from annotations.errors import SlideError
+
+from .last_used import LastUsed
 
 CACHE_BYTES = 48 << 20
 MAX_TILE_PIXELS = 1 << 24  # larger ones would fill memory, and no scanner writes them
@@ -23,11 +23,9 @@ class TileFile:
     """
 
     def __init__(self, path: Path, fill: int, cache_bytes: int = CACHE_BYTES) -> None:
-        self._name, self._fill, self._most = path.name, fill, cache_bytes
+        self._name, self._fill = path.name, fill
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self._kept: LastUsed[tuple[int, int], Tile] = LastUsed(cache_bytes)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -39,17 +37,10 @@ class TileFile:
             SlideError: its bytes cannot be decoded.
         """
         key = (page.index, index)
-        with self._lock:
-            if key in self._tiles:
-                self._tiles.move_to_end(key)
-                return self._tiles[key]
-        tile = self.decode(page, index)
-        with self._lock:
-            if key not in self._tiles:
-                self._tiles[key] = tile
-                self._bytes += tile.nbytes
-            while self._bytes > self._most and len(self._tiles) > 1:
-                self._bytes -= self._tiles.popitem(last=False)[1].nbytes
+        tile = self._kept.found([key]).get(key)
+        if tile is None:
+            tile = self.decode(page, index)
+            self._kept.keep({key: tile})
         return tile
 
     def decode(self, page: tifffile.TiffPage, index: int) -> Tile:

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from .frame import Box
-from .resample import RGB
 
+Pixels = npt.NDArray[np.uint8]  # [h, w, channels]
 TileSize = tuple[int, int]  # width, height
-Fetch = Callable[[int, int], RGB]  # column and row of a tile to its pixels, from its corner on
+Fetch = Callable[[int, int], Pixels]  # column and row of a tile to its pixels, from its corner on
 
 
 def tiles_under(box: Box, tile: TileSize) -> Box:
@@ -17,12 +18,12 @@ def tiles_under(box: Box, tile: TileSize) -> Box:
     return Box(column, row, -(-box.right // tile[0]) - column, -(-box.bottom // tile[1]) - row)
 
 
-def put_together(box: Box, tile: TileSize, fetch: Fetch) -> RGB:
-    """The pixels of a box out of its tiles, fetched row by row; uint8 [box.height, box.width, 3].
+def put_together(box: Box, tile: TileSize, fetch: Fetch, channels: int = 3) -> Pixels:
+    """A box's pixels out of its tiles, fetched row by row; uint8 [box.height, box.width, channels].
 
     Tiles on the far edges may be cut short; the box must lie on what they hold.
     """
-    out = np.empty((box.height, box.width, 3), np.uint8)
+    out = np.empty((box.height, box.width, channels), np.uint8)
     tiles = tiles_under(box, tile)
     for row in range(tiles.y, tiles.bottom):
         for column in range(tiles.x, tiles.right):

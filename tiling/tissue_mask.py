@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,7 @@ class TissueMask:
         inside = kept.repeat(times, axis=0).repeat(times, axis=1)[:height, :width]
         return replace(self, mask=self.mask & inside)
 
-    @property
+    @cached_property
     def area_mm2(self) -> float:
         """The tissue's area within the scanned plane."""
         return self.area_of_mm2(self.mask)

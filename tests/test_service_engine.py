@@ -151,15 +151,32 @@ def test_an_attempt_that_is_too_late_never_begins(
     assert not attempt.folder.exists()
 
 
-def test_limits_of_time_and_disk(tmp_path: Path, large: Path, random_model: Path) -> None:
-    attempt = map_attempt(tmp_path / "time", large, random_model)
+def test_a_limit_of_time(tmp_path: Path, large: Path, random_model: Path) -> None:
+    attempt = map_attempt(tmp_path, large, random_model)
     assert "longer than the 0.0001 h" in failed(replace(attempt, hours=0.0001))
-    attempt = map_attempt(tmp_path / "disk", large, random_model)
+
+
+def over_its_share(folder: Path, slide: Path, model: Path) -> Attempt:
+    """An attempt whose folder holds more than it may before it begins."""
+    attempt = map_attempt(folder, slide, model)
     attempt.folder.mkdir()
     (attempt.folder / "full").write_bytes(b"x" * 20_000)
     assert bytes_in(attempt.folder) >= 20_000
-    under_way = UnderWay(replace(attempt, bytes=10_000))
+    return replace(attempt, bytes=10_000)
+
+
+def test_a_limit_of_disk_while_it_goes_on(tmp_path: Path, large: Path, random_model: Path) -> None:
+    under_way = UnderWay(over_its_share(tmp_path, large, random_model))
+    under_way.wait_for(lambda p: p.phase == "canvas")
+    workers()[0].suspend()  # however fast the machine
     assert "more disk than the 1e-05 GB" in under_way.end().reason
+    assert not (under_way.attempt.folder / "result").exists()
+
+
+def test_a_limit_of_disk_once_it_is_over(tmp_path: Path, slide: Path, random_model: Path) -> None:
+    end = supervise(over_its_share(tmp_path, slide, random_model), lambda _: None)
+    assert end.status == "failed"
+    assert "more disk than the 1e-05 GB" in end.reason
 
 
 def test_a_kill_changes_no_byte_and_what_was_computed_is_not_computed_again(

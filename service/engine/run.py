@@ -104,9 +104,10 @@ class _Supervision:
             return replace(end, status="killed", reason=f"its process was killed ({name})")
         outcome = self._said.get("outcome")
         if self._said.get("end") == "done" and isinstance(outcome, dict):
-            if _is_plain(self._attempt.folder / RESULT):
-                return replace(end, status="done", outcome=outcome)
-            return replace(end, reason="it left no result that could be used")
+            if not _is_plain(self._attempt.folder / RESULT):
+                return replace(end, reason="it left no result that could be used")
+            # an attempt may be over before the first sum
+            return self._watch.too_large() or replace(end, status="done", outcome=outcome)
         reason = str(self._said.get("reason") or f"its process ended without a word ({status})")
         return replace(end, reason=reason[:MAX_REASON])
 

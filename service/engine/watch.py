@@ -31,13 +31,17 @@ class Watch:
                 return self._end("stopped")
         if self._ends_at is not None and now >= self._ends_at:
             return self._end("failed", f"it took longer than the {self._attempt.hours:g} h allowed")
-        limit = self._attempt.bytes
-        if limit is not None and now >= self._sum_at:
+        if now >= self._sum_at:
             self._sum_at = now + SECONDS_BETWEEN_SUMS
-            if bytes_in(self._attempt.folder) > limit:
-                said = f"it needed more disk than the {limit / GB:.3g} GB allowed"
-                return self._end("failed", said)
+            return self.too_large()
         return None
+
+    def too_large(self) -> AttemptEnd | None:
+        """How the attempt is to end for what it takes on the disk; None when it may have that."""
+        limit = self._attempt.bytes
+        if limit is None or bytes_in(self._attempt.folder) <= limit:
+            return None
+        return self._end("failed", f"it needed more disk than the {limit / GB:.3g} GB allowed")
 
     def _may_go_on(self) -> bool:
         """Whether the fence names this attempt or an earlier one; without a fence nobody may."""

@@ -28,7 +28,7 @@ class Way:
     """How a network is computed."""
 
     runtime: Literal["openvino", "torch"]
-    precision: Literal["bf16", "fp32"]
+    precision: Literal["int8", "bf16", "fp32"]
     device: str = "cpu"
 
     @classmethod
@@ -39,7 +39,7 @@ class Way:
             ValueError: something else.
         """
         runtime, precision, *device = text.split("-")
-        if runtime not in ("openvino", "torch") or precision not in ("bf16", "fp32"):
+        if runtime not in ("openvino", "torch") or precision not in ("int8", "bf16", "fp32"):
             raise ValueError(f"{text} is not such as openvino-bf16 or torch-bf16-cuda")
         return cls(runtime, precision, *device)  # type: ignore[arg-type]  # narrowed above
 

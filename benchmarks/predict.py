@@ -1,8 +1,9 @@
 """What predicting a slide costs, side by side: Extent, the forward pass alone, MONAI's inferer.
 
     python benchmarks/predict.py [SLIDE] [--side 16384] [--model breast-idc]
-        [--model-mpp 1.0,own] [--ways openvino-bf16,openvino-fp32,torch-bf16,torch-fp32]
-        [--monai 4-8] [--repeats 3] [--scaling [16384,32768,65536]] [--workers 1,2]
+        [--model-mpp 1.0,own]
+        [--ways openvino-int8,openvino-bf16,openvino-fp32,torch-bf16,torch-fp32] [--monai 4-8]
+        [--repeats 3] [--scaling [16384,32768,65536]] [--workers 1,2]
         [--markdown benchmarks/RESULTS.md]
 
 Without a slide it draws one of --side x --side pixels at 1 µm/px, a third of it tissue. All use the
@@ -40,7 +41,7 @@ from benchmarks.tables import Table, put_section
 from tiling.synthetic_blocks import write_blocks_slide
 
 MPP = 1.0  # of drawn slides, µm per level-0 pixel
-WAYS = "openvino-bf16,openvino-fp32,torch-bf16,torch-fp32"
+WAYS = "openvino-int8,openvino-bf16,openvino-fp32,torch-bf16,torch-fp32"
 MONAI = "4-8"  # batches of 4, 8 windows decoded ahead
 SIDES = "16384,32768,65536"
 Prepared = tuple[Job, Facts, Crop]

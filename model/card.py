@@ -8,6 +8,8 @@ from typing import Any, Self
 from .network_config import OFFSET, SCALE, NetworkConfig
 
 CARD_VERSION = 1
+CROSS_VALIDATION, CROSS_VALIDATION_INT8 = "cross_validation", "cross_validation_int8"  # measures
+INT8_MAY_LOSE = 0.005  # of the balanced accuracy of cells, for int8 to be taken unasked
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class ModelCard:
     `classes[foreground]` is what maps show; `mpp` the µm per input pixel; `threshold` the
     probability above which a place counts as foreground. `patients` are keyed hashes by split
     (see cohort.hashed_patient): enough to keep seen patients out of a test, not to name anyone.
+    `int8`: what computing in int8 takes, as int8.value_ranges gives it; empty where it is unknown.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
     measures: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    int8: Mapping[str, float] = field(default_factory=dict)
     weights_digest: str = ""
 
     def __post_init__(self) -> None:
@@ -51,6 +55,15 @@ class ModelCard:
     @property
     def output_stride(self) -> int:
         return self.network.output_stride
+
+    @property
+    def int8_holds(self) -> bool:
+        """Whether cross-validation gave cells the same balanced accuracy in int8, or nearly."""
+        usual, int8 = (
+            _balanced_accuracy(self.measures.get(name))
+            for name in (CROSS_VALIDATION, CROSS_VALIDATION_INT8)
+        )
+        return bool(self.int8) and int8 >= usual - INT8_MAY_LOSE
 
     @property
     def derived(self) -> dict[str, Any]:
@@ -95,10 +108,18 @@ class ModelCard:
         return card
 
 
+def _balanced_accuracy(measured: Any) -> float:
+    """Of the cells in what evaluate.headline kept; NaN where there is none."""
+    try:
+        return float(measured["cells"]["balanced_accuracy"]["value"])
+    except (KeyError, TypeError, ValueError):
+        return float("nan")
+
+
 _KINDS = {
     **dict.fromkeys(("name", "intended_use", "data", "licence", "cohort_digest"), str),
     **dict.fromkeys(("patient_salt", "weights_digest"), str),
-    **dict.fromkeys(("network", "patients", "training", "measures", "calibration"), dict),
+    **dict.fromkeys(("network", "patients", "training", "measures", "calibration", "int8"), dict),
     "classes": list,
     "foreground": int,
 }

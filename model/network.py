@@ -36,11 +36,12 @@ class Merge(nn.Module):
         super().__init__()
         self.narrow = nn.Conv2d(coarse, fine, 1)
         self.lateral = nn.Conv2d(fine, fine, 1)
+        self.rectify = nn.ReLU(inplace=True)
         self.block = Block(fine, fine)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         context = F.interpolate(self.narrow(coarse), scale_factor=2.0, mode="nearest")
-        return self.block(F.relu(context + self.lateral(fine)))  # type: ignore[no-any-return]
+        return self.block(self.rectify(context + self.lateral(fine)))  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
@@ -52,6 +53,7 @@ class Network(nn.Module):
         widths = config.widths
         stem = config.stem_stride
         self.stem = nn.Conv2d(3, widths[0], 2 * stem, stride=stem, padding=stem // 2)
+        self.rectify = nn.ReLU(inplace=True)
         self.encoder = nn.ModuleList(
             nn.Sequential(
                 *(
@@ -71,7 +73,7 @@ class Network(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """[N, 3, H, W] in 0-255, H and W multiples of the total stride -> [N, classes, h, w]."""
-        x = F.relu(self.stem(patches * SCALE + OFFSET))  # [N, w0, H/stem, W/stem]
+        x = self.rectify(self.stem(patches * SCALE + OFFSET))  # [N, w0, H/stem, W/stem]
         skips = []
         for level, blocks in enumerate(self.encoder):
             x = blocks(self.pool(x) if level else x)  # [N, w_level, H/(stem 2^level), ...]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .network import Network
 
 TRACED_SIDE = 256  # pixels; the trace holds for any shape, and takes seconds for large ones
-_RECIPE = ("network.py", "network_config.py", "openvino_predictor.py")
+_RECIPE = ("network.py", "network_config.py", "int8.py", "openvino_predictor.py")
 
 
 class OpenVinoPredictor:
@@ -94,12 +94,13 @@ def compiled_name(digest: str, execution: Execution) -> str:
     """What a compiled model is kept under: begins with the SHA-256 of its checkpoint's file.
 
     Another processor, OpenVINO, or way to convert networks makes another name. `execution` may
-    say `auto` of the precision.
+    say `auto` of the precision: what that comes to follows from the file.
     """
     core, folder = openvino.Core(), Path(__file__).parent
     made_by = (
         openvino.__version__,
         *(core.get_property("CPU", p) for p in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")),
+        execution.precision,
         sorted(_hints(execution).items()),
         *(hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _RECIPE),
     )
@@ -112,7 +113,10 @@ def cpu_computes_bf16() -> bool:
 
 
 def _hints(execution: Execution) -> dict[str, str]:
-    bf16 = execution.precision == "bf16" or (execution.precision == "auto" and cpu_computes_bf16())
+    # In int8 there are layers left over, which are quicker in bf16
+    bf16 = execution.precision in ("bf16", "int8") or (
+        execution.precision == "auto" and cpu_computes_bf16()
+    )
     hints = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",

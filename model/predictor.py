@@ -19,7 +19,9 @@ from annotations.errors import UsageError
 from .compiled import Shelf
 
 if TYPE_CHECKING:
+    from .card import ModelCard
     from .checkpoint import Checkpoint
+    from .network import Network
 
 NVIDIA_DRIVER, AMD_DRIVER = "libcuda.so.1", Path("/dev/kfd")
 Patches = npt.NDArray[np.uint8]  # [N, H, W, 3]
@@ -33,13 +35,13 @@ IN_FLIGHT = 2  # windows that a predictor may have under way
 class Execution:
     """How to compute; `auto` picks CUDA where there is one, else OpenVINO on the CPU.
 
-    Precision `auto` is bf16 where the processor computes in it, else fp32. `threads` 0 leaves
-    the number to the library.
+    Precision `auto` is bf16 where the processor computes in it, else fp32; int8 through OpenVINO
+    where the model's card says that it loses nothing. `threads` 0 leaves the number to the library.
     """
 
     device: str = "auto"
     runtime: Literal["auto", "torch", "openvino"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     threads: int = 0
 
 
@@ -83,11 +85,14 @@ def in_flight(
             maps()  # nothing goes on behind the back of who leaves early
 
 
-def resolved(execution: Execution) -> Execution:
+def resolved(execution: Execution, card: "ModelCard | None" = None) -> Execution:
     """The same without `auto`: the device, runtime and precision that this machine would use.
 
+    `card` is that of the model to compute; without it, int8 is neither chosen nor checked.
+
     Raises:
-        UsageError: a device or runtime that this machine does not have.
+        UsageError: a device or runtime that this machine does not have, or int8 where the
+            machine or the model cannot.
     """
     device = execution.device
     if device == "auto":
@@ -101,6 +106,10 @@ def resolved(execution: Execution) -> Execution:
     precision = execution.precision
     if precision == "auto":
         precision = "bf16" if device != "cpu" or _cpu_computes_bf16() else "fp32"
+        if precision == "bf16" and runtime == "openvino" and card and card.int8_holds:
+            precision = "int8"
+    elif precision == "int8":
+        _check_int8(runtime, card)
     return replace(execution, device=device, runtime=runtime, precision=precision)
 
 
@@ -110,11 +119,11 @@ def load_predictor(checkpoint: "Checkpoint", execution: Execution) -> Predictor:
     Raises:
         UsageError: a device or runtime that this machine does not have.
     """
-    execution = resolved(execution)
+    execution = resolved(execution, checkpoint.card)
     if execution.runtime == "openvino":
         from .openvino_predictor import OpenVinoPredictor
 
-        return OpenVinoPredictor.of(checkpoint.network, execution)
+        return OpenVinoPredictor.of(_network(checkpoint, execution), execution)
     from .torch_predictor import CudaPredictor, TorchPredictor
 
     kind = TorchPredictor if execution.device == "cpu" else CudaPredictor
@@ -141,7 +150,7 @@ def ready_predictor(
     kept = OpenVinoPredictor.compiled_before(shelf.find(name), execution)
     if kept is not None:
         return kept
-    predictor = OpenVinoPredictor.of(load().network, execution)
+    predictor = OpenVinoPredictor.of(_network(load(), execution), execution)
     shelf.keep(name, predictor.keep())
     return predictor
 
@@ -187,6 +196,28 @@ def _check_device(device: str) -> None:
         raise UsageError("--device cuda: torch sees no CUDA device here; use --device cpu")
     if int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
         raise UsageError(f"--device {device}: there are {torch.cuda.device_count()} here, from 0")
+
+
+def _check_int8(runtime: str, card: "ModelCard | None") -> None:
+    """Raises UsageError where int8 cannot be computed."""
+    if runtime != "openvino":
+        raise UsageError("--precision int8 runs through OpenVINO on the CPU, not through torch")
+    if not _cpu_computes_bf16():  # older ones add up int8 in numbers that overflow
+        raise UsageError("--precision int8: this processor is too old for it; take fp32")
+    if card and not card.int8:
+        raise UsageError(
+            f"--precision int8: {card.name} does not say how to round its values; a model that "
+            "this version trains does, others run in bf16 or fp32"
+        )
+
+
+def _network(checkpoint: "Checkpoint", execution: Execution) -> "Network":
+    """What is to be computed. Raises CheckpointError: what the card says for int8 does not fit."""
+    if execution.precision != "int8":
+        return checkpoint.network
+    from .int8 import rounded
+
+    return rounded(checkpoint.network, checkpoint.card.int8)
 
 
 def _cpu_computes_bf16() -> bool:

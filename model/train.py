@@ -1,6 +1,6 @@
 """Training: patches and labels in, a checkpoint out; every epoch can be taken up again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,12 @@ from .cohort import Case
 from .config import TrainConfig
 from .dataset import Batch, CropSampler, LabelledSlide, open_cases, stack
 from .figures import write_curves
+from .int8 import value_ranges
 from .shelf import Shelf
 from .trainer import Epoch, Trainer, TrainReport
 from .training_state import load_state, save_state
+
+RANGE_CROPS = 64  # that show which values int8 must hold
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,13 @@ def validation_batches(
     if not slides:
         return []
     sampler = CropSampler(slides, config, seed)
-    crops = [sampler.plain(i) for i in range(config.validation_crops)]
-    return [stack(crops[i : i + config.batch]) for i in range(0, len(crops), config.batch)]
+    return list(_plain_batches(sampler, config.validation_crops, config.batch))
+
+
+def _plain_batches(sampler: CropSampler, count: int, size: int) -> Iterator[Batch]:
+    """Crops 0 to `count`, without variation."""
+    for start in range(0, count, size):
+        yield stack([sampler.plain(i) for i in range(start, min(count, start + size))])
 
 
 def train(
@@ -86,6 +94,9 @@ def train(
             write_curves(out, trainer.epochs)
             board(row)
             report.epoch(row)
+        network = trainer.best_network()
+        crops = _plain_batches(sampler, RANGE_CROPS, config.batch)
+        ranges = value_ranges(network, (batch.patches for batch in crops))
     training = {
         "seed": seed,
         "config": config.to_dict(),
@@ -93,6 +104,6 @@ def train(
         "best_epoch": trainer.best_epoch,
         "torch": torch.__version__,
     }
-    card = replace(card, training=training)
-    checkpoint = save_checkpoint(out / "model.safetensors", card, trainer.best_network())
+    card = replace(card, training=training, int8=ranges)
+    checkpoint = save_checkpoint(out / "model.safetensors", card, network)
     return TrainResult(checkpoint, tuple(trainer.epochs), trainer.best_epoch)

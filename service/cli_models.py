@@ -28,7 +28,9 @@ def models() -> None:
 
 def _measured(card: "ModelCard") -> list[str]:
     """What cross-validation gave, a line a figure."""
-    found = card.measures.get("cross_validation")
+    from model.card import CROSS_VALIDATION
+
+    found = card.measures.get(CROSS_VALIDATION)
     if not isinstance(found, Mapping):
         return []
     lines = [

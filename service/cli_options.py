@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,10 @@ Mpp = Annotated[
     typer.Option(help="µm per pixel of the finest level, where a slide does not say."),
 ]
 Model = Annotated[str, typer.Option(help="A checkpoint file, or the name of a shipped model.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16", "int8"],
+    typer.Option(help="auto: the fastest that this processor has and the model is as good in."),
+]
 ForceMpp = Annotated[bool, typer.Option("--force-mpp", help="Let --mpp override the slide.")]
 
 

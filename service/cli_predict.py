@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from .cli_options import ForceMpp, Model, Mpp, compiled_models, complain, resolution_of
+from .cli_options import (
+    ForceMpp,
+    Model,
+    Mpp,
+    Precision,
+    compiled_models,
+    complain,
+    resolution_of,
+)
 from .interrupts import resumable
 
 if TYPE_CHECKING:
@@ -31,10 +39,6 @@ Window = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Runtime = Annotated[Literal["auto", "torch", "openvino"], typer.Option(help="What computes.")]
-Precision = Annotated[
-    Literal["auto", "fp32", "bf16"],
-    typer.Option(help="auto is bf16 where the processor computes in it."),
-]
 Threshold = Annotated[
     float | None,
     typer.Option(help="Probability above which a place is tumour; by default the model's own."),

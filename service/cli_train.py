@@ -10,7 +10,7 @@ from rich.console import Console
 
 from annotations.errors import UsageError
 
-from .cli_options import ForceMpp, Mpp, resolution_of, say
+from .cli_options import ForceMpp, Mpp, Precision, resolution_of, say
 from .training_folder import training_folder
 
 if TYPE_CHECKING:
@@ -40,6 +40,13 @@ Measured = Annotated[
         help="The metrics.json of a cross-validation with the same settings, for the card.",
     ),
 ]
+MeasuredInt8 = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="METRICS.json",
+        help="The same with --precision int8: where it is as good, the model runs so by default.",
+    ),
+]
 Folds = Annotated[int, typer.Option(min=2, help="How many parts the patients fall into.")]
 CellUm = Annotated[float, typer.Option(help="Side in µm of the cells that figures are given for.")]
 
@@ -50,6 +57,7 @@ def train(
     config: Config = None,
     seed: Seed = 0,
     measured: Measured = None,
+    measured_int8: MeasuredInt8 = None,
     mpp: Mpp = None,
     force_mpp: ForceMpp = False,
     resume: Resume = False,
@@ -60,6 +68,7 @@ def train(
     the test patients' slides are not opened before `extent evaluate`. OUT/curves.png shows how
     it went.
     """
+    from model.card import CROSS_VALIDATION, CROSS_VALIDATION_INT8
     from model.cohort import read_cohort, split_patients
     from model.crossvalidate import card_for
     from model.train import train as train_model
@@ -67,7 +76,15 @@ def train(
     from .training_display import TrainingDisplay
 
     settings, console = load_config(config), Console()
-    measures = {} if measured is None else {"cross_validation": _read_measures(measured)}
+    given = {
+        CROSS_VALIDATION: ("--measured", measured),
+        CROSS_VALIDATION_INT8: ("--measured-int8", measured_int8),
+    }
+    measures = {
+        name: _read_measures(option, path)
+        for name, (option, path) in given.items()
+        if path is not None
+    }
     table = read_cohort(cohort).with_resolution(resolution_of(mpp, force_mpp))
     split = split_patients(table, settings.split, seed)
     with training_folder(out, ("state.safetensors", "model.safetensors"), resume=resume):
@@ -98,6 +115,7 @@ def crossvalidate(
     config: Config = None,
     seed: Seed = 0,
     cell_um: CellUm = 200.0,
+    precision: Precision = "auto",
     mpp: Mpp = None,
     force_mpp: ForceMpp = False,
     resume: Resume = False,
@@ -112,12 +130,14 @@ def crossvalidate(
     from model.measure import Question
 
     from .measuring import MAPS, map_cases, slides_of, write_measures
+    from .tasks import MapSettings
     from .training_display import TrainingDisplay
 
     settings, console = load_config(config), Console()
     question = Question(settings.classes, settings.foreground, settings.labels, cell_um)
     table = read_cohort(cohort).with_resolution(resolution_of(mpp, force_mpp))
     slides_of(table.cases)
+    maps = MapSettings(precision=precision)
     with training_folder(out, tuple(f"fold-{k}" for k in range(folds)), resume=resume):
         display = TrainingDisplay(console, settings.epochs)
         with display.shown():
@@ -133,7 +153,7 @@ def crossvalidate(
         mapped = [
             case
             for fold in done
-            for case in map_cases(fold.cases, str(fold.model), out / MAPS, console)
+            for case in map_cases(fold.cases, str(fold.model), out / MAPS, console, maps)
         ]
         measured = write_measures(mapped, out, question, console, seed=seed)
     raise typer.Exit(0 if measured == len(table.cases) else 1)
@@ -153,13 +173,13 @@ def load_config(config: Path | None) -> "TrainConfig":
     return TrainConfig.from_toml(shipped if not config.exists() and shipped.is_file() else config)
 
 
-def _read_measures(path: Path) -> dict[str, object]:
+def _read_measures(option: str, path: Path) -> dict[str, object]:
     from model.evaluate import headline
 
     try:
         return headline(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UsageError(f"--measured {path}: not the metrics.json of Extent: {error}") from error
+        raise UsageError(f"{option} {path}: not the metrics.json of Extent: {error}") from error
 
 
 def _say_split(console: Console, split: "Mapping[str, Sequence[str]]", *, given: bool) -> None:

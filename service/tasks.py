@@ -28,7 +28,7 @@ class MapSettings:
 
     device: str = "auto"
     runtime: Literal["auto", "torch", "openvino"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     threads: int = 0
     window: int | None = None
     threshold: float | None = None

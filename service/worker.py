@@ -55,9 +55,9 @@ def settled(
 
     path = find_model(model)
     options = ReportOptions(settings.threshold, settings.min_region_mm2)
-    execution = resolved(_execution(settings))
     file = read_model_file(path)
     card = file.card
+    execution = resolved(_execution(settings), card)
     exact = replace(
         settings,
         device=execution.device,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import torch
 
 from model.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, shipped_models
 from model.network import Network, NetworkConfig
+from model.openvino_predictor import cpu_computes_bf16
 from model.predictor import Execution, Predictor, load_predictor
 from model.segment import segment
 from model.windows import window_maps
@@ -122,6 +124,29 @@ def test_openvino_in_fp32_keeps_the_promise(slide: Slide, checkpoint: Checkpoint
     predictor = load_predictor(checkpoint, execution)
     tiled = stitched(slide, frame, checkpoint, windows, predictor)
     assert difference(tiled, one_pass(slide, frame, checkpoint)) <= TOLERANCE
+
+
+@pytest.mark.skipif(not cpu_computes_bf16(), reason="this processor computes in neither")
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_no_window_shows_in_coarser_numbers(
+    slide: Slide, precision: Literal["bf16", "int8"]
+) -> None:
+    checkpoint = load_checkpoint(find_checkpoint("breast-idc"))
+    network, frame = checkpoint.card.network, slide.frame(checkpoint.card.mpp)
+    predictor = load_predictor(checkpoint, Execution("cpu", "openvino", precision))
+    small, large, shifted = (
+        stitched(
+            slide,
+            frame,
+            checkpoint,
+            windows_of(frame.box, network, side, network.halo, by),
+            predictor,
+        )
+        for side, by in ((64, 0), (512, 0), (256, 3 * network.total_stride))
+    )
+    assert difference(small, large) <= TOLERANCE
+    assert difference(shifted, large) <= TOLERANCE
+    assert 0 < np.abs(large - one_pass(slide, frame, checkpoint)).mean() < 0.005
 
 
 def test_without_a_halo_the_seams_show(slide: Slide, checkpoint: Checkpoint) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from model.openvino_predictor import cpu_computes_bf16
 from tests.drawn import draw_patients
 
 CONFIG = """
@@ -220,3 +221,27 @@ def test_an_evaluation_goes_on_past_a_broken_outline_file(work: Path, tmp_path: 
     assert "s1 cannot be measured" in said and "s1.geojson" in said
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert sorted(row["slide"] for row in metrics["slides"]) == ["s0", "s2"]
+
+
+@pytest.mark.skipif(not cpu_computes_bf16(), reason="int8 needs a processor with bf16")
+def test_a_model_measured_to_be_as_good_in_int8_runs_so(work: Path, tmp_path: Path) -> None:
+    cohort, settings, slide = work / "cohort.csv", work / "small.toml", work / "s0.png"
+    folds = ("crossvalidate", cohort, "--config", settings, "--folds", 3, "--out", tmp_path / "cv")
+    extent(*folds, "--precision", "int8")
+    measured = tmp_path / "cv" / "metrics.json"
+    extent(
+        *("train", cohort, "--config", settings, "--out", tmp_path / "trained"),
+        *("--measured", measured, "--measured-int8", measured),
+    )
+    for model, precision in ((tmp_path / "trained", "int8"), (work / "trained", "bf16")):
+        out = tmp_path / precision
+        extent("predict", slide, "--model", model / "model.safetensors", "--mpp", 4, "--out", out)
+        summary = json.loads((out / "s0" / "summary.json").read_text())
+        assert summary["provenance"]["versions"]["predictor"].endswith(f"cpu {precision}")
+
+
+@pytest.mark.skipif(not cpu_computes_bf16(), reason="int8 needs a processor with bf16")
+def test_int8_with_a_model_of_earlier_days(work: Path, random_model: Path, tmp_path: Path) -> None:
+    command = ("predict", work / "s0.png", "--mpp", 4, "--model", random_model, "--out", tmp_path)
+    _, said = extent(*command, "--precision", "int8", code=2)
+    assert "--precision int8: random does not say" in said

@@ -71,11 +71,10 @@ class SideBySide:
         ]
         read = self.facts.read_megapixels / self.facts.tissue_megapixels
         rows.append(_at_most("read area / tissue area", [read], MOST_READ))
+        usual = self.extent[0]
         rows += [
-            _at_least(f"{monai.name} / {extent.name}", monai.ratios_to(extent), LEAST_TO_MONAI)
+            _at_least(f"{monai.name} / {usual.name}", monai.ratios_to(usual), LEAST_TO_MONAI)
             for monai in self.monai
-            for way, extent in zip(self.ways, self.extent, strict=True)
-            if way.runtime == self.ways[0].runtime  # the one that users get
         ]
         for way, extent in zip(self.ways, self.extent, strict=True):
             gigabytes = max(extent.alone.loading_bytes, extent.alone.peak_bytes) / 1e9

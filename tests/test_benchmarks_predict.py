@@ -180,7 +180,7 @@ def test_arguments() -> None:
     assert asked.scaling == [16384, 32768, 65536]
     assert asked.workers == [1, 2]
     assert parse(["--monai", "1-0,4-8"]).monai == [(1, 0), (4, 8)]
-    assert str(asked.ways[0]) == "openvino bf16"
+    assert str(asked.ways[0]) == "openvino int8"
     with pytest.raises(ValueError, match="not such as"):
         Way.of("openvino-int3")
 

@@ -13,7 +13,7 @@ from .frame import Frame
 from .native import native_frame, pixel_centres
 from .resample import RGB
 from .slide import Slide
-from .tissue import Mask, TissueMask, is_dark_field, large_enough, read_overview
+from .tissue import Mask, TissueMask, coarse_enough, is_dark_field, large_enough, read_overview
 
 Density = npt.NDArray[np.float32]  # optical density, decadic, of white 245
 
@@ -48,14 +48,16 @@ def assess_quality(
 ) -> Quality:
     """Flag what a reader should know of before trusting a map.
 
-    Pen and folds are sought at about LOOK_UM µm/px; a pixel under pen has no other flag. Focus is
-    judged as `blurred_share` says, on every k-th block with tissue where all of them would decode
-    more than `budget` pixels of the slide's level. Fluorescence has no flags: all areas are 0.
+    Pen and folds are sought at about LOOK_UM µm/px, on huge slides coarser; a pixel under pen has
+    no other flag. Focus is judged as `blurred_share` says, on every k-th block with tissue where
+    all of them would decode more than `budget` pixels of the slide's level. Fluorescence has no
+    flags: all areas are 0.
 
     Raises:
         SlideError: pixels cannot be read.
     """
-    look = native_frame(slide, max(1.0, LOOK_UM / slide.known_mpp[0]))
+    usual = native_frame(slide, max(1.0, LOOK_UM / slide.known_mpp[0]))
+    look = native_frame(slide, usual.downsample[0] * coarse_enough(usual))
     pixels, inside = read_overview(slide, look), _tissue_on(look, tissue)
     if not inside.any() or is_dark_field(pixels[::SPARSE, ::SPARSE]):
         return Quality(0.0, 0.0, 0.0)

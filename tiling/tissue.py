@@ -1,5 +1,7 @@
 """Where tissue is: one mask per slide, whatever windows it is read in later."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -14,6 +16,7 @@ from .tissue_mask import TissueMask as TissueMask
 Planes = npt.NDArray[np.uint8]  # [3, h, w]
 
 MASK_UM = 20.0  # side of a mask pixel aimed at; a multiple of the output stride decides
+MOST_PIXELS = 8_000_000  # of an overview; larger than a slide of 25 x 75 mm it gets coarser
 STRIP_PIXELS = 1 << 20  # overview pixels read at a time
 MIN_DENSITY, MAX_DENSITY = 0.03, 0.06  # optical density that tissue must exceed: bounds for Otsu
 GLASS_DENSITY = 0.03  # Otsu's lower class must be this clear to be glass
@@ -41,14 +44,16 @@ def find_tissue(
         model_frame: the frame over the slide at the model's µm/px.
         output_stride: model pixels per map pixel; `factor` is a multiple of it, so that a map
             pixel is wholly tissue or not.
-        factor: model pixels per mask pixel; by default what comes closest to MASK_UM.
+        factor: model pixels per mask pixel; by default what comes closest to MASK_UM, and more
+            on a slide so large that memory would grow with it.
 
     Raises:
         ValueError: `factor` is not a multiple of `output_stride`.
         SlideError: pixels cannot be read.
     """
     stride_um = model_frame.mpp[0] * output_stride
-    factor = factor or output_stride * max(1, round(MASK_UM / stride_um))
+    least = coarse_enough(model_frame.coarser(output_stride))
+    factor = factor or output_stride * max(round(MASK_UM / stride_um), math.ceil(least))
     if factor % output_stride:
         raise ValueError(f"factor {factor} is not a multiple of the output stride {output_stride}")
     frame = model_frame.coarser(factor)
@@ -57,6 +62,11 @@ def find_tissue(
     bounds = slide.bounds_level0
     extent = (bounds.width / frame.downsample[0], bounds.height / frame.downsample[1])
     return TissueMask(frame, factor, mask, extent)
+
+
+def coarse_enough(frame: Frame) -> float:
+    """How many pixels of a frame make one of an overview of at most MOST_PIXELS; 1 or more."""
+    return max(1.0, math.sqrt(frame.box.area / MOST_PIXELS))
 
 
 def read_overview(slide: Slide, frame: Frame) -> RGB:

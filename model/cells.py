@@ -103,7 +103,12 @@ class CellSums:
             np.add.at(sums, rows[inside], part[inside].astype(np.float64) @ self._gather)
 
     def judged(self) -> tuple[npt.NDArray[np.float64], Mask]:
-        """The cells that count, row by row: mean probability (0-1) and whether it is tumour.
+        """The cells that count, row by row: their scores and truth [n]; see `grid`."""
+        scores, counts, tumour = self.grid()
+        return scores[counts], tumour[counts]
+
+    def grid(self) -> tuple[npt.NDArray[np.float64], Mask, Mask]:
+        """Mean probability (0-1), whether it counts, whether it is tumour: of every cell, [h, w].
 
         A cell counts when at least half of its pixels are known, and a labelled PNG, where there
         is one, has labelled it; it is tumour when more than half of its known pixels are.
@@ -111,5 +116,5 @@ class CellSums:
         counts = (self._pixels > 0) & (2 * self._known >= self._pixels)
         if self._layout.labelled is not None:
             counts &= self._layout.labelled
-        scores = self._values[counts] / (255 * self._pixels[counts])
-        return scores, 2 * self._tumour[counts] > self._known[counts]
+        scores = self._values / (255 * np.maximum(self._pixels, 1))
+        return scores, counts, 2 * self._tumour > self._known

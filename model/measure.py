@@ -15,10 +15,12 @@ from tiling.slide import Slide
 from tiling.tissue import find_tissue
 
 from . import metrics
+from .areas import AreaInterval
 from .boundary import BoundaryDistance, boundary_distance
 from .cells import CellLayout, CellSums
 from .checkpoint import ModelCard
 from .cohort import Case
+from .froc import LESION_CELL_UM, LesionHits
 from .labelled import IGNORED, ExpertLabels
 from .metrics import Counts, Histogram
 from .stored import StoredResult
@@ -72,7 +74,8 @@ class SlideMeasures:
 
     `histogram`: labelled tissue pixels by stored value, row 1 the expert's tumour; int64 [2, 256].
     `cell_scores`, `cell_truth`: float64 [n] in 0-1 and bool [n], a value a cell.
-    `map_area_mm2`: tumour on the whole map as its summary says, unlabelled places included.
+    `map_area_mm2`: tumour on the whole map as its summary says, unlabelled places included;
+    `area_interval`: what the summary says the expert's lies within.
     """
 
     slide: str
@@ -83,7 +86,9 @@ class SlideMeasures:
     cell_scores: npt.NDArray[np.float64]
     cell_truth: Mask
     boundary: BoundaryDistance
+    lesions: LesionHits
     map_area_mm2: float
+    area_interval: AreaInterval | None
 
     @property
     def counts(self) -> Counts:
@@ -122,7 +127,7 @@ def measure_slide(case: Case, result: Path, question: Question) -> SlideMeasures
     """Compare a slide's result with its outlines; the network is not run.
 
     Looks at labelled tissue: where the expert judged, on tissue or within the expert's tumour.
-    Cells and distances look wherever the expert judged. The map is read in strips.
+    Cells, lesions and distances look wherever the expert judged. The map is read in strips.
 
     Raises:
         ResultError: no result there, broken, or of another slide. SlideError, OutlineError: the
@@ -150,6 +155,10 @@ class _SlidePass:
         self._cells = CellSums(
             CellLayout.over(frame, stored.mpp_level0, question.cell_um, self._expert.region.grid)
         )
+        self._lesion_cell_um = max(LESION_CELL_UM, *frame.mpp)
+        self._lesion_cells = CellSums(
+            CellLayout.over(frame, stored.mpp_level0, self._lesion_cell_um, None)
+        )
         self._histogram = np.zeros(512, np.int64)
         self._every = max(1, int(np.ceil((frame.box.area / BOUNDARY_PIXELS) ** 0.5)))
         self._thinned: list[tuple[Mask, Mask, Mask]] = []
@@ -172,7 +181,9 @@ class _SlidePass:
             cell_scores=scores,
             cell_truth=truth,
             boundary=boundary_distance(tumour, said, known, spacing),
+            lesions=LesionHits.of_cells(*self._lesion_cells.grid(), self._lesion_cell_um),
             map_area_mm2=stored.tumour_area_mm2,
+            area_interval=stored.area_interval,
         )
 
     def _add(self, strip: Box, values: npt.NDArray[np.uint8]) -> None:
@@ -182,7 +193,8 @@ class _SlidePass:
         looked = known & (tissue | tumour)
         pairs = values[looked] + 256 * tumour[looked].astype(np.int64)
         self._histogram += np.bincount(pairs, minlength=512)
-        self._cells.add(strip, values, known, tumour)
+        for cells in (self._cells, self._lesion_cells):
+            cells.add(strip, values, known, tumour)
         said = values / 255 > self._stored.threshold
         rows = slice((self._every // 2 - strip.y) % self._every, None, self._every)
         columns = slice(self._every // 2, None, self._every)

@@ -20,7 +20,8 @@ RESAMPLES = 2000
 CONFIDENCE = 0.95
 
 
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Element by element; NaN where the denominator is 0."""
     out = np.full(np.shape(denominator), np.nan)
     np.divide(numerator, denominator, out=out, where=np.asarray(denominator) > 0)
     return out
@@ -29,36 +30,36 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
 def dice(counts: Counts) -> Floats:
     """2 TP / (2 TP + FP + FN), which is also F1; undefined where nobody sees any tumour."""
     tp, fp, fn, _ = np.moveaxis(counts, -1, 0)
-    return _ratio(2 * tp, 2 * tp + fp + fn)
+    return ratio(2 * tp, 2 * tp + fp + fn)
 
 
 def precision(counts: Counts) -> Floats:
     """TP / (TP + FP): of what was called tumour, the share that is (PPV)."""
     tp, fp, _, _ = np.moveaxis(counts, -1, 0)
-    return _ratio(tp, tp + fp)
+    return ratio(tp, tp + fp)
 
 
 def recall(counts: Counts) -> Floats:
     """TP / (TP + FN): of the tumour, the share that was found (TPR, sensitivity)."""
     tp, _, fn, _ = np.moveaxis(counts, -1, 0)
-    return _ratio(tp, tp + fn)
+    return ratio(tp, tp + fn)
 
 
 def specificity(counts: Counts) -> Floats:
     """TN / (TN + FP): of what is no tumour, the share that was left alone (TNR)."""
     _, fp, _, tn = np.moveaxis(counts, -1, 0)
-    return _ratio(tn, tn + fp)
+    return ratio(tn, tn + fp)
 
 
 def npv(counts: Counts) -> Floats:
     """TN / (TN + FN): of what was called no tumour, the share that is none."""
     _, _, fn, tn = np.moveaxis(counts, -1, 0)
-    return _ratio(tn, tn + fn)
+    return ratio(tn, tn + fn)
 
 
 def accuracy(counts: Counts) -> Floats:
     """(TP + TN) / all."""
-    return _ratio(counts[..., 0] + counts[..., 3], counts.sum(axis=-1))
+    return ratio(counts[..., 0] + counts[..., 3], counts.sum(axis=-1))
 
 
 def balanced_accuracy(counts: Counts) -> Floats:
@@ -98,32 +99,6 @@ def counts_above(histogram: Histogram, threshold: float) -> Counts:
     return np.array([tp, fp, fn, tn], np.float64)
 
 
-@dataclass(frozen=True)
-class Curve:
-    """True and false positives as the threshold falls from above all scores to below them.
-
-    float64 [n], both rising; the last values are all positives and all negatives.
-    """
-
-    true: Floats
-    false: Floats
-
-    @classmethod
-    def of_histogram(cls, histogram: Histogram) -> "Curve":
-        """Every threshold that stored values can tell apart."""
-        falling = np.pad(histogram[:, ::-1].astype(np.float64), ((0, 0), (1, 0)))
-        return cls(falling[1].cumsum(), falling[0].cumsum())
-
-    @classmethod
-    def of_scores(cls, scores: Floats, truth: npt.NDArray[np.bool_]) -> "Curve":
-        """Every threshold between two different scores."""
-        levels, which = np.unique(scores, return_inverse=True)
-        number = len(levels)
-        counts = [np.bincount(which[truth == side], minlength=number) for side in (True, False)]
-        true, false = (np.pad(c[::-1].cumsum().astype(np.float64), (1, 0)) for c in counts)
-        return cls(true, false)
-
-
 def wins_of_scores(
     scores: Sequence[Floats], truths: Sequence[npt.NDArray[np.bool_]]
 ) -> tuple[Floats, Floats, Floats]:
@@ -159,7 +134,7 @@ def auc(wins: Floats, positives: Floats, negatives: Floats) -> Statistic:
 
     def statistic(weights: Floats) -> Floats:
         won = (weights @ wins * weights).sum(axis=1)
-        return np.minimum(_ratio(won, (weights @ positives) * (weights @ negatives)), 1.0)
+        return np.minimum(ratio(won, (weights @ positives) * (weights @ negatives)), 1.0)
 
     return statistic
 
@@ -171,7 +146,7 @@ def of_counts(measure: Callable[[Counts], Floats], counts: Counts) -> Statistic:
 
 def mean_of(sums: Floats, numbers: Floats) -> Statistic:
     """The mean over slides of weighted patients: `numbers` [P] of them that add up to `sums`."""
-    return lambda weights: _ratio(weights @ sums, weights @ numbers)
+    return lambda weights: ratio(weights @ sums, weights @ numbers)
 
 
 @dataclass(frozen=True)
@@ -217,14 +192,25 @@ class PatientBootstrap:
         Resamples in which it is not defined do not count. The interval is widened to hold the
         value, which percentiles need not. None for a single patient, who tells nothing of others.
         """
+        return self.figures(lambda weights: statistic(weights)[:, None])[0]
+
+    def figures(self, statistic: Statistic) -> list[Figure]:
+        """The same for a statistic with n values for each row of weights, [R, n]."""
         patients = self.weights.shape[1]
-        value = float(statistic(np.ones((1, patients)))[0])
-        if not np.isfinite(value):
-            return Figure(None)
-        values = statistic(self.weights)
-        values = values[np.isfinite(values)]
-        if patients < 2 or not len(values):
-            return Figure(value)
-        tail = 50 * (1 - CONFIDENCE)
-        low, high = np.percentile(values, [tail, 100 - tail])
-        return Figure(value, min(float(low), value), max(float(high), value))
+        values, drawn = statistic(np.ones((1, patients)))[0], statistic(self.weights)
+        return [
+            _figure(value, alike if patients > 1 else alike[:0])
+            for value, alike in zip(values.tolist(), drawn.T, strict=True)
+        ]
+
+
+def _figure(value: float, drawn: Floats) -> Figure:
+    """A value among those that resamples gave [R]."""
+    if not np.isfinite(value):
+        return Figure(None)
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return Figure(value)
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return Figure(value, min(float(low), value), max(float(high), value))

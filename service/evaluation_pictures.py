@@ -10,20 +10,10 @@ from model.cohort import Case
 from model.labelled import load_outlines
 from model.measure import Question
 from model.stored import StoredResult
-from tiling.draw import (
-    BRIGHT,
-    DARK,
-    Card,
-    Colour,
-    Paths,
-    Points,
-    ScaleBar,
-    paint,
-    rounded,
-    strokes,
-)
+from tiling.draw import BRIGHT, DARK, Colour, Paths, Points, paint, rounded, strokes
 from tiling.frame import Frame
 from tiling.resample import RGB
+from tiling.sheet import Card, ScaleBar
 from tiling.slide import Slide
 from tiling.trace import to_level0, trace_regions
 

@@ -1,50 +1,25 @@
 """What people read of an evaluation: one HTML file with its pictures inside."""
 
-import base64
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from model.cohort import Case
-from model.figures import write_areas, write_operating_curves
 from model.measure import Question, SlideMeasures
-from model.metrics import Counts, Curve
 from tiling.images import write_png
 from tiling.rawplanes import disk_errors
 from tiling.slide_files import slide_name
 
+from . import evaluation_page as page
+from . import evaluation_sections as sections
+from . import evaluation_words as words
 from .evaluation_pictures import draw_comparison
 
 REPORT_FILE, PICTURES = "report.html", "pictures"
+TITLE = "How well the maps match the experts"
 SHOWN = 3  # best and as many worst slides
-PIXEL_WORDS = {
-    "dice": "Overlap of the model's area and the expert's (Dice): 1 is the same area",
-    "precision": "Of what the model calls tumour, the share that is (precision, PPV)",
-    "recall": "Of the tumour, the share that the model finds (recall, sensitivity)",
-    "specificity": "Of tissue without tumour, the share left alone (specificity)",
-    "accuracy": "Share of the tissue called rightly (accuracy)",
-    "npv": "Of what the model calls free of tumour, the share that is (NPV)",
-    "auc": "Area under the ROC curve: 0.5 is guessing",
-}
-CELL_WORDS = {
-    "f1": "F1, the balance of precision and recall",
-    "balanced_accuracy": "Balanced accuracy, the mean of recall and specificity",
-    "auc": "Area under the ROC curve",
-}
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem;
-  color: #14202b; }
-h1, h2 { line-height: 1.2; } table { border-collapse: collapse; margin: 1rem 0; }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #d5dbe1; }
-th:first-child, td:first-child { text-align: left; } td { font-variant-numeric: tabular-nums; }
-.wide { overflow-x: auto; } img { max-width: 100%; }
-figure { margin: 1rem 0; } figcaption, small { color: #55626e; }
-.warning { background: #fff3cd; border-left: 5px solid #b58100; padding: .6rem 1rem; }
-"""
 
 
 @dataclass(frozen=True)
@@ -64,37 +39,35 @@ class Evaluation:
 def write_report(out: Path, evaluation: Evaluation) -> None:
     """Write report.html and pictures/ into `out`; equal inputs give equal bytes.
 
+    Every figure is one of `evaluation.metrics`.
+
     Raises:
         ResultError: not writable, disk full, or a result is gone. SlideError, OutlineError.
     """
-    metrics = evaluation.metrics
+    metrics, folder = evaluation.metrics, out / PICTURES
     with disk_errors(out):
-        (out / PICTURES).mkdir(parents=True, exist_ok=True)
-        parts = [
-            _heading(metrics),
-            _figures("Tissue, pixel by pixel", metrics["pixels"], PIXEL_WORDS),
-            _figures(f"Cells of {metrics['cell_um']:g} µm", metrics["cells"], CELL_WORDS),
-            _plots(out / PICTURES, evaluation.measures),
-            _slides(metrics["slides"]),
-            _comparisons(out / PICTURES, evaluation),
+        folder.mkdir(parents=True, exist_ok=True)
+        chapters = [
+            ("pictures", "Worst and best slides", _comparisons(folder, evaluation)),
+            ("slides", "Slide by slide", _slides(metrics["slides"])),
+            ("tissue", "Is it tumour, place by place?", sections.tissue(folder, metrics)),
+            ("outlines", "How far apart do outlines run?", sections.outlines(metrics["per_slide"])),
+            ("lesions", "Are lesions found?", sections.lesions(folder, metrics)),
+            ("area", "Is the area right?", sections.area(folder, metrics)),
+            (
+                "probabilities",
+                "Do probabilities mean what they say?",
+                sections.probabilities(folder, metrics),
+            ),
+            ("method", "How this was measured", sections.method(metrics)),
         ]
         temporary = out / f".{REPORT_FILE}.part"
-        temporary.write_text(_page(parts), encoding="utf-8")
+        temporary.write_text(page.page(TITLE, _lead(metrics), chapters), encoding="utf-8")
         temporary.replace(out / REPORT_FILE)
 
 
-def _page(parts: Sequence[str]) -> str:
-    title = "How well the maps match the experts"
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
-        f"<body><h1>{title}</h1>\n" + "\n".join(parts) + "\n</body></html>\n"
-    )
-
-
-def _heading(m: Mapping[str, Any]) -> str:
+def _lead(m: Mapping[str, Any]) -> str:
     where = f", the {m['split']} split of the model's own cohort" if m["split"] else ""
-    left_out = m["left_out"]
     text = (
         f"<p>Measured on {m['n_slides']} slides of {m['n_patients']} patients{where}, "
         f"against the expert's outlines, wherever the expert has labelled. "
@@ -102,116 +75,68 @@ def _heading(m: Mapping[str, Any]) -> str:
         "In brackets: the interval that holds 95 % of what other draws of such patients would "
         "give.</p>"
     )
-    if left_out:
-        names = html.escape(", ".join(left_out))
+    if m["left_out"]:
+        names = html.escape(", ".join(m["left_out"]))
         text += f"<p>Left out, because the model was trained or tuned on them: {names}.</p>"
     if m["includes_seen"]:
-        text += f'<p class="warning">{html.escape(str(m["warning"]))}</p>'
-    return text
+        text += f'<p class="warning">* {html.escape(str(m["warning"]))}</p>'
+    return text + page.cards(
+        [
+            ("Overlap with the expert's area (Dice)", m["pixels"]["dice"]),
+            (
+                f"Balanced accuracy, cells of {m['cell_um']:g} µm",
+                m["cells"]["balanced_accuracy"],
+            ),
+            ("Area under the ROC curve, cells", m["cells"]["auc"]),
+            ("Area, model / expert", m["per_slide"]["area_ratio"]),
+            ("Lesions found (FROC score)", m["lesions"]["froc"]),
+            ("Calibration error (ECE), 0 is best", m["reliability"]["ece"]),
+        ]
+    )
 
 
 def _threshold(value: object) -> str:
-    return " or ".join(f"{v:g}" for v in (value if isinstance(value, list) else [value]))
-
-
-def _figures(title: str, rows: Mapping[str, Any], words: Mapping[str, str]) -> str:
-    lines = "".join(
-        f"<tr><td>{text}</td><td>{_interval(rows[name])}</td></tr>" for name, text in words.items()
-    )
-    return f"<h2>{title}</h2><table>{lines}</table>"
-
-
-def _interval(row: Mapping[str, Any]) -> str:
-    if row["value"] is None:
-        return "not defined"
-    seen = " *" if row.get("includes_seen") else ""
-    if row["low"] is None:
-        return f"{row['value']:.3f}{seen}"
-    return f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f}){seen}"
-
-
-def _plots(folder: Path, measures: Sequence[SlideMeasures]) -> str:
-    histogram = np.sum([m.histogram for m in measures], axis=0)
-    scores = np.concatenate([m.cell_scores for m in measures])
-    truth = np.concatenate([m.cell_truth for m in measures])
-    write_operating_curves(
-        folder / "curves.png",
-        {"pixels": Curve.of_histogram(histogram), "cells": Curve.of_scores(scores, truth)},
-        {
-            "pixels": _point(np.sum([m.counts for m in measures], axis=0)),
-            "cells": _point(np.sum([m.cell_counts for m in measures], axis=0)),
-        },
-    )
-    write_areas(folder / "areas.png", [(m.expert_area_mm2, m.tumour_area_mm2) for m in measures])
-    return (
-        "<h2>All slides together</h2>"
-        + _picture(folder / "curves.png", "What other thresholds would give; dots: the one in use")
-        + _picture(
-            folder / "areas.png",
-            "Area on labelled tissue. Right: the mean ratio, and dashed where 95 % of slides lie",
-        )
-    )
-
-
-def _point(counts: Counts) -> Curve:
-    return Curve(counts[:1], counts[1:2])
-
-
-COLUMNS = {
-    "slide": "Slide",
-    "patient": "Patient",
-    "dice": "Dice",
-    "tumour_area_mm2": "Model, mm²",
-    "expert_area_mm2": "Expert, mm²",
-    "false_positive_mm2": "False alarms, mm²",
-    "hd95_um": "Outlines apart (95 %), µm",
-    "surface_dice_100_um": "Outline within 100 µm",
-}
-
-
-def _slides(rows: Sequence[Mapping[str, Any]]) -> str:
-    head = "".join(f"<th>{title}</th>" for title in COLUMNS.values())
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(row[name])}</td>" for name in COLUMNS) + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<h2>Slide by slide</h2><div class="wide"><table><tr>{head}</tr>{body}</table></div>'
-        "<p><small>A dash: not defined, as Dice on a slide without tumour.</small></p>"
-    )
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return html.escape(str(value))
+    return " or ".join(f"{v:.3g}" for v in (value if isinstance(value, list) else [value]))
 
 
 def _comparisons(folder: Path, evaluation: Evaluation) -> str:
     ranked = sorted((m.dice, i) for i, m in enumerate(evaluation.measures) if m.dice is not None)
+    if not ranked:
+        return "<p>No slide has tumour to compare outlines of.</p>"
     worst = ranked[:SHOWN]
     best = [item for item in ranked[-SHOWN:] if item not in worst][::-1]
-    text = ""
-    for title, chosen in (("Where it goes worst", worst), ("Where it goes best", best)):
-        if chosen:
-            text += f"<h2>{title}</h2>"
-        for dice, i in chosen:
-            case = evaluation.cases[i]
-            name = slide_name(case.slide)
-            caption = f"solid: model, dashed: expert; Dice {dice:.3f}"
-            pixels = draw_comparison(case, evaluation.maps / name, evaluation.question, caption)
-            path = folder / f"slide-{i + 1}.png"
-            write_png(path, pixels)
-            text += _picture(path, f"{name}, patient {case.patient}: Dice {dice:.3f}")
-    return text
+    columns = [
+        _column(title, [_comparison(folder, evaluation, i) for _, i in chosen])
+        for title, chosen in (("Where it goes worst", worst), ("Where it goes best", best))
+        if chosen
+    ]
+    legend = "<p>Blue, solid: the model's outline. Yellow, dashed: the expert's.</p>"
+    return legend + page.pictures(*columns)
 
 
-def _picture(path: Path, caption: str) -> str:
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    words = html.escape(caption)
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{words}">'
-        f"<figcaption>{words}</figcaption></figure>"
+def _column(title: str, shown: Sequence[str]) -> str:
+    return f"<div><h3>{title}</h3>{''.join(shown)}</div>"
+
+
+def _comparison(folder: Path, evaluation: Evaluation, i: int) -> str:
+    case, measures = evaluation.cases[i], evaluation.measures[i]
+    name = slide_name(case.slide)
+    dice = f"Dice {measures.dice:.3f}"
+    path = folder / f"slide-{i + 1}.png"
+    maps = evaluation.maps / name
+    legend = f"solid: model, dashed: expert; {dice}"
+    write_png(path, draw_comparison(case, maps, evaluation.question, legend))
+    areas = f"model {measures.tumour_area_mm2:.3g} mm², expert {measures.expert_area_mm2:.3g} mm²"
+    return page.picture(path, f"{name}, patient {case.patient}: {dice}; {areas}")
+
+
+def _slides(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = {
+        name: title
+        for name, title in words.SLIDES.items()
+        if name != "area_interval_mm2" or any(row[name] for row in rows)
+    }
+    return page.table(rows, columns) + (
+        "<p><small>Areas are those of labelled tissue. A dash: not defined, as Dice on a slide "
+        "without tumour.</small></p>"
     )

@@ -13,6 +13,7 @@ import pytest
 
 from annotations.errors import CohortError, ResultError, UsageError
 from annotations.labels import LabelRules
+from model.areas import AreaInterval
 from model.checkpoint import ModelCard
 from model.cohort import Case, Cohort, hashed_patient, read_cohort
 from model.evaluate import measure_cases, slide_row, summarise
@@ -299,27 +300,129 @@ def test_the_card_says_how_labels_were_read() -> None:
         Question.of_card(card, -1.0)
 
 
-def test_the_report_is_one_file_that_needs_no_other(tmp_path: Path) -> None:
-    cases, measures = [], []
-    for index, name in enumerate(("one", "two <b>", "none")):
-        case = a_case(tmp_path, name, f"p{index}", tumour=name != "none")
-        cases.append(case)
-        measures.append(measured(tmp_path, case, drawn_map(20 + 5 * index, 20, 75, 60)))
-    evaluation = Evaluation(
-        cases, measures, summarise(measures, cell_um=200.0, seed=0), tmp_path / "out", QUESTION
+def test_lesions_and_false_alarms_of_a_slide(tmp_path: Path) -> None:
+    values = drawn_map(30, 20, 80, 60)
+    values[65:73, 88:96] = 250  # a place far from the tumour
+    m = measured(tmp_path, a_case(tmp_path), values)
+    assert m.lesions.lesions == 1 and m.lesions.found.sum() == 1
+    found, false_alarms = m.lesions.above(m.threshold)
+    row = slide_row(m)
+    assert (row["n_lesions"], row["lesions_found"]) == (1, found) == (1, 1)
+    assert row["false_alarms"] == false_alarms >= 1
+
+
+def test_every_figure_of_every_group_has_an_interval(tmp_path: Path) -> None:
+    good = measured(tmp_path, a_case(tmp_path, "good", "p"), drawn_map(25, 20, 75, 60))
+    bad = measured(tmp_path, a_case(tmp_path, "bad", "q"), drawn_map(30, 20, 90, 60))
+    figures = summarise([good, bad], cell_um=200, seed=0, resamples=50)
+    for name in ("pixels", "cells", "per_slide", "lesions", "reliability"):
+        group = figures[name]
+        assert isinstance(group, dict)
+        for key, row in group.items():
+            if key != "false_positive_mm2_without_tumour":
+                assert row["low"] <= row["value"] <= row["high"], key
+    reliability = figures["reliability"]
+    assert isinstance(reliability, dict)
+    assert reliability["ece"]["value"] == pytest.approx(
+        np.mean([slide_row(m)["ece"] for m in (good, bad)])
     )
+    json.dumps(figures, allow_nan=False)
+
+
+def test_the_interval_that_a_result_states_is_held_against_the_experts_area(
+    tmp_path: Path,
+) -> None:
+    case = a_case(tmp_path)
+    result = write_result_folder(tmp_path / "r", "s", FRAME, drawn_map(25, 20, 75, 60))
+    path = result / "summary.json"
+    stated = {"low": 0.4, "high": 0.6, "level": 0.8, "kind": "approximate", "patients": 20}
+    for interval, within in ((stated, 1), ({**stated, "high": 0.5}, 0), (None, None)):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "area_interval_mm2": interval}))
+        m = measure_slide(case, result, QUESTION)  # the expert's area: 0.512 mm²
+        rows = summarise([m], cell_um=200, seed=0, resamples=5)["area_intervals"]
+        assert isinstance(rows, list)
+        assert [row["slides_within"] for row in rows] == ([] if within is None else [within])
+    path.write_text(json.dumps({**json.loads(path.read_text()), "area_interval_mm2": {"low": 1}}))
+    with pytest.raises(ResultError, match="predict the slide again"):
+        measure_slide(case, result, QUESTION)
+
+
+def an_evaluation(folder: Path, *names: str) -> Evaluation:
+    """A slide a name, of a patient each; without tumour where a name begins with none."""
+    cases, measures = [], []
+    for index, name in enumerate(names):
+        case = a_case(folder, name, f"p{index}", tumour=not name.startswith("none"))
+        cases.append(case)
+        measures.append(measured(folder, case, drawn_map(20 + 5 * index, 20, 75, 60)))
+    metrics = summarise(measures, cell_um=200.0, seed=0, resamples=50)
+    return Evaluation(cases, measures, metrics, folder / "out", QUESTION)
+
+
+CHAPTERS = [
+    "pictures", "slides", "tissue", "outlines", "lesions", "area", "probabilities", "method"
+]  # fmt: skip
+
+
+def test_the_report_is_one_file_that_needs_no_other(tmp_path: Path) -> None:
+    evaluation = an_evaluation(tmp_path, "one", "two <b>", "none")
     out = tmp_path / "report"
     write_report(out, evaluation)
     page = (out / "report.html").read_text(encoding="utf-8")
-    sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
-    assert len(sources) == 4 and all(s.startswith("data:image/png;base64,") for s in sources)
-    assert "two &lt;b&gt;" in page and "<b>" not in page
-    assert "http" not in page
+    sources = re.findall(r'src="([^"]{0,30})', page)
+    assert len(sources) == 9 and all(s.startswith("data:image/png;base64,") for s in sources)
+    assert re.findall(r'href="([^"]*)"', page) == [f"#{name}" for name in CHAPTERS]
+    assert re.findall(r'<section id="([^"]*)"', page) == CHAPTERS
+    assert "two &lt;b&gt;" in page and "two <b>" not in page
+    assert "http" not in page and "<script" not in page
+    assert "95 % of what 50 resamples of patients give" in page
     pictures = sorted(path.name for path in (out / "pictures").iterdir())
-    assert pictures == ["areas.png", "curves.png", "slide-1.png", "slide-2.png"]
+    assert pictures == [
+        "area-ratios.png", "areas.png", "froc.png", "precision-recall.png", "probabilities.png",
+        "reliability.png", "roc.png", "slide-1.png", "slide-2.png",
+    ]  # fmt: skip
     before = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     write_report(out, evaluation)
     assert before == {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_the_report_shows_the_figures_of_metrics_json(tmp_path: Path) -> None:
+    evaluation = an_evaluation(tmp_path, "one", "two", "three")
+    write_report(tmp_path / "report", evaluation)
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    for group in ("pixels", "cells", "lesions", "reliability"):
+        for row in evaluation.metrics[group].values():
+            low, value, high = (f"{row[part]:.3f}" for part in ("low", "value", "high"))
+            assert f"{value} ({low}\u00a0to\u00a0{high})" in page
+
+
+def test_the_report_of_slides_without_tumour_says_what_is_not_defined(tmp_path: Path) -> None:
+    write_report(tmp_path / "report", an_evaluation(tmp_path, "none", "none-either"))
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "not defined" in page and "No slide has tumour" in page
+    assert "area called tumour, in mm²" in page and "False alarms a slide" in page
+    pictures = sorted(path.name for path in (tmp_path / "report" / "pictures").iterdir())
+    assert pictures == ["areas.png", "probabilities.png", "reliability.png"]
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_the_report_of_a_constant_map_of_one_patient(tmp_path: Path, value: int) -> None:
+    case = a_case(tmp_path)
+    m = measured(tmp_path, case, np.full((FRAME.height, FRAME.width), value, np.uint8))
+    metrics = summarise([m], cell_um=200.0, seed=0, resamples=20)
+    json.dumps(metrics, allow_nan=False)
+    write_report(tmp_path / "report", Evaluation([case], [m], metrics, tmp_path / "out", QUESTION))
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert ("Bland-Altman:" in page) == (value == 255)
+
+
+def test_a_stated_interval_is_shown_beside_its_promise(tmp_path: Path) -> None:
+    evaluation = an_evaluation(tmp_path, "one", "two")
+    stated = AreaInterval(0.0, 9.0, 0.8, "approximate")
+    measures = [replace(m, area_interval=stated) for m in evaluation.measures]
+    metrics = summarise(measures, cell_um=200.0, seed=0, resamples=20)
+    write_report(tmp_path / "report", replace(evaluation, measures=measures, metrics=metrics))
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "80% of patients" in page and "2 of 2 patients" in page and "0 to 9" in page
 
 
 def test_cells_are_those_of_an_independent_check(data: Path, tmp_path: Path) -> None:

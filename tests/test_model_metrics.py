@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from model import metrics
 from model.boundary import boundary, boundary_distance
-from model.metrics import Curve, Figure, PatientBootstrap, of_counts
+from model.metrics import Figure, PatientBootstrap, of_counts
 
 COUNTS = np.array([6.0, 2.0, 4.0, 88.0])  # tp, fp, fn, tn
 ALL_MEASURES = {**metrics.PIXEL_MEASURES, **metrics.CELL_MEASURES}
@@ -94,20 +94,6 @@ def test_auc_without_positives_is_undefined() -> None:
     assert PatientBootstrap.of(1, 0).figure(metrics.auc(*wins)) == Figure(None)
 
 
-def test_curves_of_scores_and_of_histograms_are_the_same_points() -> None:
-    values = np.array([10, 10, 200, 30, 200, 255], np.uint8)
-    truth = np.array([False, True, True, False, False, True])
-    histogram = np.zeros((2, 256), np.int64)
-    np.add.at(histogram, (truth.astype(int), values), 1)
-    by_scores = Curve.of_scores(values / 255, truth)
-    assert by_scores.true.tolist() == [0, 1, 2, 2, 3]
-    assert by_scores.false.tolist() == [0, 0, 1, 2, 3]
-    by_histogram = Curve.of_histogram(histogram)
-    assert set(zip(by_histogram.true, by_histogram.false, strict=True)) == {
-        (0, 0), (1, 0), (2, 1), (2, 2), (3, 3)
-    }  # fmt: skip
-
-
 @given(counts_strategy, st.integers(0, 1000))
 def test_interval_contains_the_value_and_is_the_seeds(
     counts: npt.NDArray[np.float64], seed: int
@@ -135,6 +121,15 @@ def test_interval_of_a_mean_is_that_of_the_textbook() -> None:
     half = 1.96 * values.std() / 200**0.5
     assert figure.low == pytest.approx(values.mean() - half, abs=0.002)
     assert figure.high == pytest.approx(values.mean() + half, abs=0.002)
+
+
+def test_figures_of_several_values_are_each_values_own() -> None:
+    values = np.random.default_rng(0).integers(0, 99, (9, 2)).astype(np.float64)
+    drawn = PatientBootstrap.of(9, 1, 60)
+    several = drawn.figures(lambda w: w @ values)
+    assert several == [
+        drawn.figure(lambda w: w @ values[:, 0]), drawn.figure(lambda w: w @ values[:, 1])
+    ]  # fmt: skip
 
 
 def test_a_single_patient_has_no_interval() -> None:

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import shapely
@@ -164,12 +165,14 @@ def _ring(points: object, shape: str, notes: Notes) -> Ring:
 
 @dataclass(frozen=True)
 class Feature:
-    """What QuPath shows as one annotation.
+    """What QuPath shows as one object.
 
     `shape`: valid, not empty, level-0 pixels of the full plane. `classification` names QuPath's
     class, drawn in `colour` (red, green, blue, 0-255). `name` is shown beside it. `measurements`:
     finite numbers in QuPath's table. `properties`: further ones, JSON values, QuPath ignores them.
     `key`: what the feature's id is derived from (the same key, the same id); None = no id.
+    `object_type`: an annotation is an outline to whoever reads the file; a detection was computed,
+    and is left out by read_qupath.
     """
 
     shape: Polygon | MultiPolygon
@@ -179,6 +182,7 @@ class Feature:
     measurements: Mapping[str, float] = field(default_factory=dict)
     properties: Mapping[str, object] = field(default_factory=dict)
     key: str | None = None
+    object_type: Literal["annotation", "detection"] = "annotation"
 
 
 def to_feature_collection(
@@ -227,7 +231,7 @@ def _feature(feature: Feature, origin_level0: tuple[float, float]) -> dict[str, 
     if not np.isfinite(list(feature.measurements.values())).all():
         raise OutlineError(f"{named} has a measurement that is no finite number: leave it out")
     identity = {} if feature.key is None else {"id": str(uuid.uuid5(_NAMESPACE, feature.key))}
-    properties: dict[str, object] = {**feature.properties, "objectType": "annotation"}
+    properties: dict[str, object] = {**feature.properties, "objectType": feature.object_type}
     if feature.name is not None:
         properties["name"] = feature.name
     properties["classification"] = {

@@ -28,7 +28,8 @@ class ExtentMap:
 
     `canvas` holds a plane a class on the pixels of `frame`, uint8, 255 = probability 1; outside
     `tissue` every plane is 0, as it is where the full pass was saved, which `adaptive` tells of.
-    `frame` is the model's frame made coarser by its output stride.
+    `frame` is the model's frame made coarser by its output stride. `region_level0`: the part of the
+    slide that alone was looked at, in level-0 pixels; None: all of it.
     """
 
     frame: Frame
@@ -37,6 +38,7 @@ class ExtentMap:
     tissue: TissueMask
     canvas: Canvas
     adaptive: Account | None = None
+    region_level0: Box | None = None
 
 
 def window_side(network: NetworkConfig, write_side: int = WRITE_SIDE) -> int:
@@ -92,7 +94,9 @@ def segment(
     except BaseException:
         canvas.close()  # what is finished stays
         raise
-    return ExtentMap(map_frame, card.classes, card.foreground, tissue, canvas, choice.account)
+    return ExtentMap(
+        map_frame, card.classes, card.foreground, tissue, canvas, choice.account, region_level0
+    )
 
 
 def _fill(

@@ -10,6 +10,8 @@ from tiling.frame import Frame, Pair
 from tiling.maps import StoredMap
 from tiling.tile_file import CACHE_BYTES
 
+from .areas import AreaInterval
+
 MAP_FILE = "probability.tiff"
 SUMMARY_FILE = "summary.json"
 
@@ -18,7 +20,8 @@ SUMMARY_FILE = "summary.json"
 class StoredResult:
     """One slide's result folder. `frame` is the map's; `mpp_level0` the slide's as it was used.
 
-    `tumour_area_mm2`: of the whole map, less the regions that were too small to be counted.
+    `tumour_area_mm2`: of the whole map, less the regions that were too small to be counted;
+    `area_interval`: what the expert's would lie within, where the model says so.
     """
 
     folder: Path
@@ -27,6 +30,7 @@ class StoredResult:
     mpp_level0: Pair
     threshold: float
     tumour_area_mm2: float
+    area_interval: AreaInterval | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -45,7 +49,9 @@ class StoredResult:
             per_pixel = (mpp[0] * downsample[0], mpp[1] * downsample[1])
             frame = Frame(origin, downsample, per_pixel, int(size[0]), int(size[1]))
             threshold, area = float(summary["threshold"]), float(summary["tumour_area_mm2"])
-            return cls(folder, str(summary["slide"]), frame, mpp, threshold, area)
+            stated = summary.get("area_interval_mm2")
+            interval = AreaInterval.from_json(stated) if stated else None
+            return cls(folder, str(summary["slide"]), frame, mpp, threshold, area, interval)
         except FileNotFoundError as error:
             raise ResultError(f"{folder}: holds no result; predict the slide first") from error
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -10,6 +10,7 @@ import torch
 from annotations.errors import CohortError
 
 from .board import tensorboard_writer
+from .calibrate import Calibration
 from .checkpoint import Checkpoint, ModelCard, save_checkpoint
 from .cohort import Case
 from .config import TrainConfig
@@ -94,7 +95,8 @@ def train(
             write_curves(out, trainer.epochs)
             board(row)
             report.epoch(row)
-        network = trainer.best_network()
+        scaling = Calibration.of_card(card).scaling
+        network = scaling.built_into(trainer.best_network(), card.foreground)
         crops = _plain_batches(sampler, RANGE_CROPS, config.batch)
         ranges = value_ranges(network, (batch.patches for batch in crops))
     training = {

@@ -8,6 +8,7 @@ import typer
 
 from annotations.errors import ExtentError, OutlineWarning, UsageError
 
+from .cli_calibrate import calibrate
 from .cli_cluster import certificates, scheduler, worker
 from .cli_convert import convert
 from .cli_demo import demo
@@ -30,7 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _command in (info, convert, train, crossvalidate, evaluate, predict, demo, models):
+_commands = (info, convert, train, crossvalidate, evaluate, calibrate, predict, demo, models)
+for _command in _commands:
     app.command()(_command)
 app.command(context_settings=ENVIRONMENT)(serve)
 for _member in (scheduler, worker, certificates):

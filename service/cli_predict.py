@@ -138,7 +138,11 @@ def _print_table(console: Console, out: Path, outcomes: Sequence["SlideOutcome"]
     from .results import OVERLAY_FILE
 
     rows = [
-        (outcome.name, f"{outcome.tumour_area_mm2:.4g}", str(out / outcome.name / OVERLAY_FILE))
+        (
+            outcome.name,
+            f"{outcome.tumour_area_mm2:.4g}{outcome.within}",
+            str(out / outcome.name / OVERLAY_FILE),
+        )
         for outcome in outcomes
         if outcome.tumour_area_mm2 is not None
     ]

@@ -16,6 +16,7 @@ from .training_folder import training_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from model.card import ModelCard
     from model.config import TrainConfig
     from model.trainer import TrainReport
 
@@ -87,6 +88,8 @@ def train(
     }
     table = read_cohort(cohort).with_resolution(resolution_of(mpp, force_mpp))
     split = split_patients(table, settings.split, seed)
+    card = replace(card_for(settings, table, split, settings.name), measures=measures)
+    card = _calibrated(card, measured)
     with training_folder(out, ("state.safetensors", "model.safetensors"), resume=resume):
         _say_split(console, split, given=any(case.split for case in table.cases))
         display = TrainingDisplay(console, settings.epochs)
@@ -95,7 +98,7 @@ def train(
                 table.of_patients(split["train"]),
                 table.of_patients(split["validation"]),
                 settings,
-                replace(card_for(settings, table, split, settings.name), measures=measures),
+                card,
                 out=out,
                 seed=seed,
                 resume=resume,
@@ -129,7 +132,8 @@ def crossvalidate(
     from model.crossvalidate import train_folds
     from model.measure import Question
 
-    from .measuring import MAPS, map_cases, slides_of, write_measures
+    from .calibrating import calibrated_folds, map_folds
+    from .measuring import MAPS, slides_of, write_measures
     from .tasks import MapSettings
     from .training_display import TrainingDisplay
 
@@ -150,12 +154,15 @@ def crossvalidate(
                 resume=resume,
                 report=lambda index: _report(display, f"fold {index + 1} of {folds}"),
             )
-        mapped = [
-            case
-            for fold in done
-            for case in map_cases(fold.cases, str(fold.model), out / MAPS, console, maps)
-        ]
-        measured = write_measures(mapped, out, question, console, seed=seed)
+        calibrated, calibration = calibrated_folds(done, out, question, console, maps)
+        measured = write_measures(
+            map_folds(calibrated, out / MAPS, console, maps),
+            out,
+            question,
+            console,
+            seed=seed,
+            calibrated=lambda measures: calibration.with_contours(measures, "approximate"),
+        )
     raise typer.Exit(0 if measured == len(table.cases) else 1)
 
 
@@ -171,6 +178,19 @@ def load_config(config: Path | None) -> "TrainConfig":
         return TrainConfig()
     shipped = SHIPPED_CONFIGS / f"{config}.toml"
     return TrainConfig.from_toml(shipped if not config.exists() and shipped.is_file() else config)
+
+
+def _calibrated(card: "ModelCard", measured: Path | None) -> "ModelCard":
+    """The card with the calibration that a cross-validation's metrics.json holds, if any."""
+    from model.calibrate import Calibration
+
+    if measured is None:
+        return card
+    try:
+        stated = json.loads(measured.read_text(encoding="utf-8")).get("calibration")
+        return Calibration.from_json(stated).on(card) if stated else card
+    except ValueError as error:
+        raise UsageError(f"--measured {measured}: {error}") from error
 
 
 def _read_measures(option: str, path: Path) -> dict[str, object]:

@@ -10,7 +10,7 @@ from shapely import Polygon
 from annotations import Feature
 from model.segment import ExtentMap
 from tiling.frame import Pair
-from tiling.trace import inside_point, max_diameter, to_level0, trace_regions
+from tiling.trace import Region, inside_point, max_diameter, to_level0, trace_regions
 
 OUTLINE_COLOUR = (200, 0, 0)
 
@@ -64,21 +64,15 @@ def find_lesions(
     Areas are those of the level-0 polygons, so that who measures the outlines finds the same.
     """
     frame = extent_map.frame
-    found = trace_regions(
-        lambda box: extent_map.canvas.read(extent_map.foreground, box),
-        (frame.width, frame.height),
-        threshold,
-        # 1e-9: a limit of exactly n pixels keeps regions of n pixels
-        least_area_px=max(1, math.ceil(least_mm2 / frame.pixel_area_mm2 - 1e-9)),
-        progress=progress,
-    )
+    # 1e-9: a limit of exactly n pixels keeps regions of n pixels
+    least_px = max(1, math.ceil(least_mm2 / frame.pixel_area_mm2 - 1e-9))
     lesions = []
-    for region in found:
+    for region in foreground_regions(extent_map, threshold, least_px, progress):
         polygon = to_level0(region.polygon, frame)
         lesions.append(
             Lesion(
                 polygon_level0=polygon,
-                area_mm2=polygon.area * mpp_level0[0] * mpp_level0[1] / 1e6,
+                area_mm2=area_mm2(polygon, mpp_level0),
                 max_diameter_mm=max_diameter(region.polygon, frame.mpp) / 1000,
                 inside_point_level0=frame.to_level0(*inside_point(region.polygon)),
                 mean_probability=region.value_sum / (255 * region.area_px),
@@ -87,12 +81,39 @@ def find_lesions(
     return lesions
 
 
+def foreground_regions(
+    extent_map: ExtentMap,
+    threshold: float,
+    least_area_px: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Region]:
+    """The regions of a map's foreground class above a probability, in the map's pixels."""
+    frame = extent_map.frame
+    return trace_regions(
+        lambda box: extent_map.canvas.read(extent_map.foreground, box),
+        (frame.width, frame.height),
+        threshold,
+        least_area_px=least_area_px,
+        progress=progress,
+    )
+
+
+def area_mm2(polygon_level0: Polygon, mpp_level0: Pair) -> float:
+    """The area of a polygon in level-0 pixels."""
+    return float(polygon_level0.area * mpp_level0[0] * mpp_level0[1] / 1e6)
+
+
+def shown_class(name: str) -> str:
+    """A model's class as QuPath lists it."""
+    return name[:1].upper() + name[1:]
+
+
 def lesion_features(lesions: Sequence[Lesion], class_name: str, key: str) -> Iterator[Feature]:
     """An annotation a lesion for QuPath; ids follow from `key` and the shape."""
     for number, lesion in enumerate(lesions, 1):
         yield Feature(
             lesion.polygon_level0,
-            classification=class_name[:1].upper() + class_name[1:],
+            classification=shown_class(class_name),
             colour=OUTLINE_COLOUR,
             name=f"Region {number}",
             measurements={

@@ -1,7 +1,7 @@
 """Maps of a cohort's slides, and what they are worth: what `evaluate` and `crossvalidate` share."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,9 @@ from .progress import display_for
 from .tasks import MapSettings
 
 if TYPE_CHECKING:
+    from model.calibrate import Calibration
     from model.cohort import Case
-    from model.measure import Question
+    from model.measure import Question, SlideMeasures
     from model.selection import Selection
 
 METRICS_FILE, MAPS = "metrics.json", "maps"
@@ -59,6 +60,22 @@ def map_cases(
     return [case for case in cases if slide_name(case.slide) not in failed]
 
 
+def measured(
+    cases: Sequence["Case"], maps: Path, question: "Question"
+) -> "tuple[list[Case], list[SlideMeasures]]":
+    """Those cases whose maps could be measured, with what was found; the others are named."""
+    from model.evaluate import measure_cases
+
+    lost = []
+
+    def name_it(case: "Case", error: ExtentError) -> None:
+        complain(f"{slide_name(case.slide)} cannot be measured: {error}")
+        lost.append(case)
+
+    measures = measure_cases(cases, maps, question, failed=name_it)
+    return [case for case in cases if case not in lost], measures
+
+
 def write_measures(
     cases: Sequence["Case"],
     out: Path,
@@ -67,27 +84,24 @@ def write_measures(
     *,
     seed: int,
     selection: "Selection | None" = None,
+    calibrated: "Callable[[Sequence[SlideMeasures]], Calibration] | None" = None,
 ) -> int:
     """Measure the maps under `out` against the experts; writes metrics.json and report.html.
 
+    `calibrated`, which is given what was measured, makes the calibration that metrics.json keeps.
     Returns how many cases were measured; those that could not be are named.
 
     Raises:
         CohortError: none of them could be measured.
     """
-    from model.evaluate import measure_cases, summarise
+    from model.evaluate import summarise
 
     from .evaluation_report import REPORT_FILE, Evaluation, write_report
 
-    lost = []
-
-    def name_it(case: "Case", error: ExtentError) -> None:
-        complain(f"{slide_name(case.slide)} cannot be measured: {error}")
-        lost.append(case)
-
-    measures = measure_cases(cases, out / MAPS, question, failed=name_it)
-    cases = [case for case in cases if case not in lost]
+    cases, measures = measured(cases, out / MAPS, question)
     metrics = summarise(measures, cell_um=question.cell_um, seed=seed, selection=selection)
+    if calibrated:
+        metrics["calibration"] = calibrated(measures).to_json()
     with disk_errors(out):
         temporary = out / f".{METRICS_FILE}.part"
         temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")

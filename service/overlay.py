@@ -1,60 +1,58 @@
-"""The picture of a result: the slide, its outline, a scale bar, how sure the map is."""
+"""The picture of a result: the slide, outline and contours, a scale bar, how sure the map is."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely import MultiPolygon
+from shapely import MultiPolygon, Polygon
 
 from model.segment import ExtentMap
-from tiling.draw import (
-    BRIGHT,
-    DARK,
-    Card,
-    Paths,
-    ScaleBar,
-    colours,
-    paint,
-    rounded,
-    strokes,
-)
+from tiling.draw import BRIGHT, DARK, PALE, Paths, Pen, colours, paint, rounded, strokes
 from tiling.frame import Box, Frame
 from tiling.masks import rasterise
 from tiling.native import native_frame
 from tiling.resample import RGB
+from tiling.sheet import Card, ScaleBar
 from tiling.slide import Slide
 
-from .lesions import Lesion
+from .contours import INNER_COLOUR, OUTER_COLOUR
+from .findings import Findings
 
 SIDE = 1280  # pixels of the longer side, or up to 1.4 times more or less
 LEAST_SIDE = 600  # smaller slides are enlarged, so that lines are thin beside their pixels
 STRIP = 64  # picture rows looked at together
 TINT = 0.35
-HALO_WIDTH, LINE_WIDTH = 5.0, 2.4  # pixels
+OUTLINE = Pen(BRIGHT, 2.4, casing=DARK, casing_width=5.0)
+OUTER = Pen(OUTER_COLOUR, 1.6, casing=PALE, casing_width=3.2)
+INNER = Pen(INNER_COLOUR, 1.6, casing=PALE, casing_width=3.2)
+LEGEND = (
+    (OUTLINE, "outline"),
+    (OUTER, "outer contour: most of the tumour lies within"),
+    (INNER, "inner contour: most of what lies within is tumour"),
+)
 
 
-def draw_overlay(
-    slide: Slide,
-    extent_map: ExtentMap,
-    lesions: Sequence[Lesion],
-    *,
-    threshold: float,
-    caption: str,
-) -> RGB:
-    """A sheet with the slide's scanned part and the lesions on it; uint8 [h, w, 3].
+def draw_overlay(slide: Slide, extent_map: ExtentMap, findings: Findings, *, caption: str) -> RGB:
+    """A sheet with the slide's scanned part and what was found on it; uint8 [h, w, 3].
 
     Memory does not grow with the slide: about SIDE pixels a side, the map in strips.
     """
     picture, frame = _picture(slide)
+    reach, lesions = findings.reach, [lesion.polygon_level0 for lesion in findings.lesions]
+    outline = _Shapes.of(lesions, frame, extent_map.frame)
     if lesions:
-        polygons, rings = _in_picture(lesions, frame, extent_map.frame)
-        _tint(picture, frame, polygons, extent_map, threshold)
-        _outline(picture, rings)
+        _tint(picture, frame, outline.filled, extent_map, findings.threshold)
+    for polygons, pen in ((reach.outer, OUTER), (reach.inner, INNER)):
+        _line(picture, _Shapes.of(polygons, frame, extent_map.frame), pen)
+    _line(picture, outline, OUTLINE)
     card = Card(picture)
     card.scale_bar(ScaleBar.fitting(frame.mpp[0], max(picture.shape[1] / 4, 160)))
-    card.colour_bar(f"probability {threshold:.2g}", "1")
+    card.colour_bar(f"probability {findings.threshold:.2g}", "1")
+    if reach.interval:
+        card.legend(LEGEND)
     card.words(caption)
     return card.pixels
 
@@ -76,18 +74,28 @@ def _picture(slide: Slide) -> tuple[RGB, Frame]:
     return picture, frame
 
 
-def _in_picture(
-    lesions: Sequence[Lesion], frame: Frame, map_frame: Frame
-) -> tuple[MultiPolygon, Paths]:
-    """The lesions in the picture's pixels, with the map's stairs taken out, and their rings."""
-    polygons = np.array([lesion.polygon_level0 for lesion in lesions])
-    rings, owner = shapely.get_rings(polygons, return_index=True)
-    traced = Paths.along(rings)
-    origin, downsample = np.array(frame.origin_level0), np.array(frame.downsample)
-    cut = np.array(map_frame.downsample) / downsample / 2
-    smooth = rounded(replace(traced, points=(traced.points - origin) / downsample), cut)
-    linear = shapely.linearrings(smooth.points, indices=smooth.number)
-    return shapely.multipolygons(shapely.polygons(linear, indices=owner)), smooth
+@dataclass(frozen=True)
+class _Shapes:
+    """Polygons in the picture's pixels: their rings, and the number of each ring's polygon."""
+
+    rings: Paths
+    owner: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, polygons_level0: Sequence[Polygon], frame: Frame, map_frame: Frame) -> Self:
+        """As they lie on the picture, with the map's stairs taken out."""
+        polygons = np.array(polygons_level0, dtype=np.object_)
+        rings, owner = shapely.get_rings(polygons, return_index=True)
+        traced = Paths.along(rings)
+        origin, downsample = np.array(frame.origin_level0), np.array(frame.downsample)
+        cut = np.array(map_frame.downsample) / downsample / 2
+        points = (traced.points - origin) / downsample
+        return cls(rounded(replace(traced, points=points), cut), owner)
+
+    @property
+    def filled(self) -> MultiPolygon:
+        linear = shapely.linearrings(self.rings.points, indices=self.rings.number)
+        return shapely.multipolygons(shapely.polygons(linear, indices=self.owner))
 
 
 def _tint(
@@ -127,9 +135,11 @@ def _indices(first: float, step: float, count: int, size: int) -> NDArray[np.int
     return places.clip(0, size - 1)
 
 
-def _outline(picture: RGB, rings: Paths) -> None:
-    """A bright line on a dark one: seen on pale and on dark tissue alike."""
+def _line(picture: RGB, shapes: _Shapes, pen: Pen) -> None:
+    """Draw along the shapes' rings, if there are any."""
+    if not len(shapes.owner):
+        return
     height, width = picture.shape[:2]
-    halo, line = strokes(rings, (width, height), (HALO_WIDTH, LINE_WIDTH))
-    paint(picture, halo, DARK, 0.8)
-    paint(picture, line, BRIGHT)
+    casing, line = strokes(shapes.rings, (width, height), (pen.casing_width, pen.width))
+    paint(picture, casing, pen.casing, pen.casing_opacity)
+    paint(picture, line, pen.colour)

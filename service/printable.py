@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from .area_interval import AreaInterval
 from .printable_style import STYLE
+from .wording import number
 
 REGIONS_SHOWN = 10
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -58,6 +60,7 @@ def printable(sheet: Sheet) -> str:
         _picture(sheet.overlay_png),
         f'<div class="columns"><div>{_regions(sheet.summary["regions"])}</div>'
         f"<div>{_quality(sheet.summary)}{_model(sheet)}</div></div>",
+        _how_sure(sheet.summary),
         _skipped(sheet.summary),
         _limits(sheet.card),
         _provenance(sheet),
@@ -67,15 +70,6 @@ def printable(sheet: Sheet) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n'
         f'<body><main class="sheet">{"".join(parts)}</main></body></html>\n'
     )
-
-
-def number(value: float) -> str:
-    """Three digits that mean something, without powers of ten."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:#.3g}" if abs(value) >= 0.001 else "< 0.001"
 
 
 def _head(sheet: Sheet) -> str:
@@ -90,16 +84,18 @@ def _head(sheet: Sheet) -> str:
 
 def _figures(summary: Mapping[str, Any]) -> str:
     regions = len(summary["regions"])
+    interval = AreaInterval.from_summary(summary)
+    within = f"<dd><small>{interval.ends} mm²</small></dd>" if interval else ""
     figures = (
-        ("Tumour", number(summary["tumour_area_mm2"]), "mm²"),
-        ("Tissue", number(summary["tissue_area_mm2"]), "mm²"),
-        ("Of the tissue", f"{summary['tumour_fraction']:.1%}".removesuffix("%"), "%"),
-        ("Largest diameter", number(summary["max_diameter_mm"]), "mm"),
-        ("Regions", f"{regions:,}", ""),
+        ("Tumour", number(summary["tumour_area_mm2"]), "mm²", within),
+        ("Tissue", number(summary["tissue_area_mm2"]), "mm²", ""),
+        ("Of the tissue", f"{summary['tumour_fraction']:.1%}".removesuffix("%"), "%", ""),
+        ("Largest diameter", number(summary["max_diameter_mm"]), "mm", ""),
+        ("Regions", f"{regions:,}", "", ""),
     )
     cells = "".join(
-        f"<div><dt>{name}</dt><dd>{value}<small> {unit}</small></dd></div>"
-        for name, value, unit in figures
+        f"<div><dt>{name}</dt><dd>{value}<small> {unit}</small></dd>{more}</div>"
+        for name, value, unit, more in figures
     )
     return f'<dl class="figures">{cells}</dl>'
 
@@ -155,6 +151,22 @@ def _model(sheet: Sheet) -> str:
     if sheet.card is None:
         return f"<h2>Model {name}</h2><p>Its card is no longer on this server.</p>"
     return f"<h2>Model {name}</h2>{_measures(sheet.card.get('measures') or {})}"
+
+
+def _how_sure(summary: Mapping[str, Any]) -> str:
+    """What the interval promises, or why there is none."""
+    interval, reason = AreaInterval.from_summary(summary), str(summary.get("no_interval") or "")
+    if interval is None:
+        said = html.escape(f"{reason[:1].upper()}{reason[1:]}.")
+        return f'<p class="limits"><b>No interval.</b> {said}</p>' if reason else ""
+    about = "" if interval.kind == "guaranteed" else "about "
+    return (
+        f'<p class="limits"><b>How sure.</b> With a probability of {about}{interval.level:.0%} the '
+        f"experts who outlined slides of the {interval.patients:,} patients that this was measured "
+        f"on would outline {interval.ends} mm² here, as far as this slide is like those. Little of "
+        "what they would outline lies outside the outer contour, little else within the inner "
+        "one.</p>"
+    )
 
 
 def _skipped(summary: Mapping[str, Any]) -> str:

@@ -41,7 +41,8 @@ def outcome_text(outcome: SlideOutcome) -> str:
     """One line on how a slide ended."""
     if outcome.tumour_area_mm2 is None or outcome.tissue_area_mm2 is None:
         return f"{outcome.name}: {outcome.status}: {outcome.reason}"
-    areas = f"{outcome.tumour_area_mm2:.4g} mm² of {outcome.tissue_area_mm2:.4g} mm² tissue"
+    tumour = f"{outcome.tumour_area_mm2:.4g} mm²{outcome.within}"
+    areas = f"{tumour} of {outcome.tissue_area_mm2:.4g} mm² tissue"
     note = f" ({outcome.reason})" if outcome.reason else ""
     return f"{outcome.name}: {outcome.status}: {areas}, {outcome.seconds:.1f} s{note}"
 

@@ -24,7 +24,8 @@ from tiling.quality import assess_quality
 from tiling.rawplanes import disk_errors
 from tiling.slide import Slide
 
-from .lesions import Lesion, find_lesions, lesion_features
+from .contours import contours_for
+from .findings import Findings, find
 from .overlay import draw_overlay
 from .results import OUTLINE_FILE, OVERLAY_FILE
 
@@ -85,37 +86,40 @@ def write_result(
     Raises:
         ResultError: the folder is not writable or the disk is full.
         ResolutionError: the slide's µm/px is unknown. SlideError: it cannot be read.
+        CheckpointError: what the card says of contours makes no sense.
     """
     options = options or ReportOptions()
     progress = progress or _unheard
     threshold = card.threshold if options.threshold is None else options.threshold
+    contours = contours_for(card, extent_map, options.min_region_mm2)
     with ThreadPoolExecutor(1, thread_name_prefix="extent-quality") as beside:
         quality = beside.submit(assess_quality, slide, extent_map.tissue)
         progress("pyramid", 0.0)
         maps = _write_maps(folder, extent_map, partial(progress, "pyramid"))
-        lesions = find_lesions(
+        findings = find(
             extent_map,
             slide.known_mpp,
             threshold,
+            contours,
             least_mm2=options.min_region_mm2,
-            progress=lambda done, total: progress("tracing", done / total),
+            progress=partial(progress, "tracing"),
         )
         key = f"{facts.slide_digest} {facts.model_digest} {threshold!r}"
-        features = lesion_features(lesions, extent_map.classes[extent_map.foreground], key)
+        features = findings.features(extent_map.classes[extent_map.foreground], key)
         _write_outlines(folder / OUTLINE_FILE, features)
         progress("overlay", 0.0)
-        measures, account = _measures(extent_map, lesions), extent_map.adaptive
-        _write_overlay(folder, slide, extent_map, lesions, threshold, measures)
+        _write_overlay(folder, slide, extent_map, findings)
         progress("overlay", 0.5)
         flags = asdict(quality.result())
     progress("overlay", 1.0)
+    account = extent_map.adaptive
     summary: dict[str, object] = {
         "slide": slide.name,
         "model": card.name,
         "mpp": list(slide.known_mpp),
         "threshold": threshold,
-        **measures,
-        "regions": [lesion.as_row() for lesion in lesions],
+        **findings.measures(extent_map.tissue.area_mm2),
+        "regions": [lesion.as_row() for lesion in findings.lesions],
         "quality": flags,
         "map": _placement(extent_map),
         **({"adaptive": account.as_row()} if account else {}),
@@ -147,18 +151,11 @@ def _write_maps(
     return list(names.values())
 
 
-def _write_overlay(
-    folder: Path,
-    slide: Slide,
-    extent_map: ExtentMap,
-    lesions: Sequence[Lesion],
-    threshold: float,
-    measures: Mapping[str, float],
-) -> None:
-    caption, account = _caption(measures, len(lesions)), extent_map.adaptive
+def _write_overlay(folder: Path, slide: Slide, extent_map: ExtentMap, findings: Findings) -> None:
+    caption, account = findings.caption(extent_map.tissue.area_mm2), extent_map.adaptive
     if account and account.skipped_mm2:
         caption += f"; {account.skipped_mm2:.3g} mm² skipped"
-    overlay = draw_overlay(slide, extent_map, lesions, threshold=threshold, caption=caption)
+    overlay = draw_overlay(slide, extent_map, findings, caption=caption)
     with disk_errors(folder / OVERLAY_FILE):
         write_png(folder / OVERLAY_FILE, overlay)
 
@@ -191,28 +188,6 @@ def map_files(classes: Sequence[str], foreground: int) -> dict[int, str]:
         taken.add(plain.casefold())
         names[plane] = f"probability-{plain}.tiff"
     return names
-
-
-def _measures(extent_map: ExtentMap, lesions: Sequence[Lesion]) -> dict[str, float]:
-    """The headline figures. Map pixels may stick out of the slide, so a fraction is capped at 1."""
-    tumour = math.fsum(lesion.area_mm2 for lesion in lesions)
-    tissue = extent_map.tissue.area_mm2
-    return {
-        "tumour_area_mm2": tumour,
-        "tissue_area_mm2": tissue,
-        "tumour_fraction": min(1.0, tumour / tissue) if tissue else 0.0,
-        "max_diameter_mm": max((lesion.max_diameter_mm for lesion in lesions), default=0.0),
-    }
-
-
-def _caption(measures: Mapping[str, float], regions: int) -> str:
-    if not regions:
-        return f"No tumour in {measures['tissue_area_mm2']:.3g} mm² of tissue"
-    return (
-        f"{measures['tumour_area_mm2']:.3g} mm² of {measures['tissue_area_mm2']:.3g} mm² tissue "
-        f"({measures['tumour_fraction']:.1%}) in {regions:,} region{'s' * (regions > 1)}, "
-        f"largest diameter {measures['max_diameter_mm']:.3g} mm"
-    )
 
 
 def _placement(extent_map: ExtentMap) -> dict[str, object]:

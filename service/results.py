@@ -29,7 +29,11 @@ from .tasks import SlideOutcome
 OUTLINE_FILE = "extent.geojson"
 OVERLAY_FILE = "overlay.png"
 TABLE_FILE = "slides.csv"
-TABLE_COLUMNS = ("slide", "status", "reason", "tumour_area_mm2", "tissue_area_mm2", "seconds")
+TABLE_COLUMNS = (
+    *("slide", "status", "reason", "tumour_area_mm2", "area_low_mm2", "area_high_mm2"),
+    *("tissue_area_mm2", "seconds"),
+)
+EARLIER_COLUMNS = ("slide", "status", "reason", "tumour_area_mm2", "tissue_area_mm2", "seconds")
 ORPHAN_SECONDS = 30.0  # longer than a worker whose parent was killed takes to notice
 
 
@@ -192,7 +196,8 @@ class SlideTable:
         self._path = out / TABLE_FILE
         self._rows: dict[str, dict[str, str]] = {}
         text = self._earlier()
-        if text and text.partition("\n")[0].rstrip("\r") != ",".join(TABLE_COLUMNS):
+        head = tuple(text.partition("\n")[0].rstrip("\r").split(","))
+        if text and head not in (TABLE_COLUMNS, EARLIER_COLUMNS):
             raise ResultError(f"{self._path}: not written by Extent; move it or give another --out")
         with suppress(csv.Error):
             for row in csv.DictReader(io.StringIO(text, newline="")):
@@ -212,13 +217,15 @@ class SlideTable:
         Raises:
             ResultError: the table cannot be written.
         """
-        area, tissue = outcome.tumour_area_mm2, outcome.tissue_area_mm2
+        interval = outcome.interval
         self._rows[outcome.name] = {
             "slide": outcome.name,
             "status": "failed" if outcome.status == "failed" else "done",
             "reason": outcome.reason,
-            "tumour_area_mm2": "" if area is None else repr(area),
-            "tissue_area_mm2": "" if tissue is None else repr(tissue),
+            "tumour_area_mm2": _cell(outcome.tumour_area_mm2),
+            "area_low_mm2": _cell(interval.low if interval else None),
+            "area_high_mm2": _cell(interval.high if interval else None),
+            "tissue_area_mm2": _cell(outcome.tissue_area_mm2),
             "seconds": f"{outcome.seconds:.1f}",
         }
         text = io.StringIO()
@@ -232,3 +239,8 @@ class SlideTable:
                 temporary.replace(self._path)
             finally:
                 temporary.unlink(missing_ok=True)
+
+
+def _cell(figure: float | None) -> str:
+    """A figure with all its digits; empty where there is none."""
+    return "" if figure is None else repr(figure)

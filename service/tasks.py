@@ -11,6 +11,7 @@ from typing import Literal
 from tiling.frame import Box, Pair
 from tiling.resolution import Resolution
 
+from .area_interval import AreaInterval
 from .inputs import SlideInput
 
 Status = Literal["done", "unchanged", "failed"]
@@ -112,7 +113,10 @@ class Update:
 
 @dataclass(frozen=True)
 class SlideOutcome:
-    """How a slide ended. Areas are None where it failed; `reason` says why, or what was noted."""
+    """How a slide ended. Areas are None where it failed; `reason` says why, or what was noted.
+
+    `interval` is None where there is none, too; summary.json says why.
+    """
 
     name: str
     status: Status
@@ -120,6 +124,12 @@ class SlideOutcome:
     tumour_area_mm2: float | None = None
     tissue_area_mm2: float | None = None
     seconds: float = 0.0
+    interval: AreaInterval | None = None
+
+    @property
+    def within(self) -> str:
+        """What follows the area: the interval in brackets, if there is one."""
+        return f" ({self.interval.ends})" if self.interval else ""
 
 
 def topic_of(out: Path) -> str:

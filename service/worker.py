@@ -18,6 +18,7 @@ from tiling.slide import Slide
 from tiling.slide_files import slide_digest
 
 from . import process
+from .area_interval import AreaInterval
 from .failures import reason_of
 from .inputs import find_model
 from .results import Fingerprint, ResultPlace, read_summary, what_changed
@@ -48,6 +49,7 @@ def settled(
 ) -> Model:
     """What `tasks.settle` promises; `shelf` is where it may lie compiled [in that folder]."""
     from model.card_file import read_model_file
+    from model.conformal import contours_in
     from model.predictor import resolved
     from model.segment import WRITE_SIDE, window_side
 
@@ -57,6 +59,7 @@ def settled(
     options = ReportOptions(settings.threshold, settings.min_region_mm2)
     file = read_model_file(path)
     card = file.card
+    contours_in(card.calibration)  # what makes no sense fails now, not after hours
     execution = resolved(_execution(settings), card)
     exact = replace(
         settings,
@@ -179,7 +182,8 @@ class _SlideWork:
     def _outcome(self, status: Status, reason: str, summary: Mapping[str, object]) -> SlideOutcome:
         areas = (summary.get(key) for key in ("tumour_area_mm2", "tissue_area_mm2"))
         tumour, tissue = (float(v) if isinstance(v, int | float) else None for v in areas)
-        return SlideOutcome(self._job.slide.name, status, reason, tumour, tissue)
+        interval = AreaInterval.from_summary(summary)
+        return SlideOutcome(self._job.slide.name, status, reason, tumour, tissue, interval=interval)
 
 
 def _canvas_key(wanted: Fingerprint, computed_by: str) -> str:

@@ -64,6 +64,16 @@ def test_the_models_threshold_goes_where_none_is_asked_for(served_lab: Lab) -> N
     assert answer.json()["model_digest"] == card["digest"]
 
 
+def test_jobs_that_ended_before_there_were_intervals_still_tell_their_area(
+    served_lab: Lab,
+) -> None:
+    figures = {"tumour_area_mm2": 1.5, "tissue_area_mm2": 3.0, "tumour_fraction": 0.5}
+    ended = figures | {"max_diameter_mm": 2.0, "regions": 1}
+    job = served_lab.add_job(state="succeeded", outcome=ended | {"threshold": 0.5, "bytes": 9})
+    answer = served_lab.anna.get(f"/v1/jobs/{job}").json()
+    assert answer["outcome"] == ended | {"area_interval_mm2": None, "no_interval": ""}
+
+
 def test_the_same_request_with_the_same_key_is_one_job(served_lab: Lab) -> None:
     asked, headers = body(served_lab, threshold=0.3), {"Idempotency-Key": "batch-7/slide-1"}
 

@@ -68,6 +68,8 @@ def test_the_job_tells_what_came_of_it(made: Made) -> None:
     assert outcome["regions"] == len(summary["regions"]) > 0
     for name in ("tumour_area_mm2", "tissue_area_mm2", "tumour_fraction", "max_diameter_mm"):
         assert outcome[name] == summary[name] > 0
+    assert outcome["area_interval_mm2"] is summary["area_interval_mm2"] is None
+    assert outcome["no_interval"] == summary["no_interval"] != ""
     assert made.job["share"] == 1
     assert made.job["started_at"] <= made.job["finished_at"]
 

@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.printable import POLICY, Sheet, number, printable
+from service.printable import POLICY, Sheet, printable
+from service.wording import number
 
 EVIL = '<script>alert("x")</script>&amp;\u202e"\'><img src=x onerror=alert(1)>'
 DIGEST = hashlib.sha256(b"").hexdigest()
@@ -149,6 +150,24 @@ def test_what_was_skipped_and_may_be_missed_is_on_it() -> None:
     assert "95% at most 1.75 mm² of tumour was missed" in text
     nothing = replace(sheet(), summary={**sheet().summary, "adaptive": told | {"skipped_mm2": 0}})
     assert printable(nothing) == printable(sheet())
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("guaranteed", " of 80%"), ("approximate", "about 80%")]
+)
+def test_how_sure_the_area_is_stands_on_it(kind: str, said: str) -> None:
+    row = {"low": 9.5, "high": 21.0, "level": 0.8, "kind": kind, "patients": 20, "slack": 0.2}
+    told = {**sheet().summary, "area_interval_mm2": row, "no_interval": ""}
+    text = Tags(printable(replace(sheet(), summary=told))).text
+    assert "12,346 mm²9.50 to 21.0 mm²" in text
+    assert said in text and "20 patients" in text
+
+
+def test_why_there_is_no_interval_stands_on_it() -> None:
+    told = {**sheet().summary, "area_interval_mm2": None, "no_interval": f"3 are too few {EVIL}"}
+    page = printable(replace(sheet(), summary=told))
+    assert f"No interval. 3 are too few {EVIL}." in Tags(page).text
+    assert EVIL not in page
 
 
 def test_a_slide_without_tumour_and_a_model_that_is_gone() -> None:

@@ -5,17 +5,15 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openslide
 import pytest
 import shapely
 import tifffile
-from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from shapely import Point, Polygon
 from shapely.affinity import scale
@@ -23,90 +21,16 @@ from shapely.geometry import shape
 
 from annotations import read_outlines
 from annotations.errors import ResultError, UsageError
-from model.checkpoint import ModelCard
-from model.network import NetworkConfig
-from model.segment import ExtentMap
+from service.contours import Reach
+from service.findings import Findings
 from service.overlay import draw_overlay
 from service.report import ReportOptions, RunFacts, map_files, write_result
 from tests.conftest import data_dir
-from tiling.canvas import Canvas
+from tests.scene import CALIBRATION, MPP, Scene
 from tiling.draw import BRIGHT
-from tiling.frame import Box, Frame
-from tiling.images import read_rgb, write_png
+from tiling.frame import Box
+from tiling.images import read_rgb
 from tiling.masks import rasterise
-from tiling.resolution import Resolution
-from tiling.slide import Slide
-from tiling.tissue import TissueMask
-
-Values = NDArray[np.uint8]
-MPP = 4 / 15.83  # so that a map at 4 µm/px lies at a downsample of 15.83
-CLASSES = ("background", "tumour")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A slide with a map on it; `bounds` None: the whole plane was scanned."""
-
-    size: tuple[int, int] = (1900, 1100)
-    bounds: Box | None = None
-    mpp: float = MPP
-    classes: tuple[str, ...] = CLASSES
-    facts: RunFacts = field(
-        default_factory=lambda: RunFacts("slide-digest", "model-digest", lambda: 1.5)
-    )
-
-    @property
-    def card(self) -> ModelCard:
-        network = replace(NetworkConfig(), classes=len(self.classes))
-        return ModelCard("drawn", network, self.classes, 1, 4.0)
-
-    @contextmanager
-    def slide(self, folder: Path) -> Iterator[Slide]:
-        path = folder / "drawn.png"
-        if not path.exists():
-            write_png(path, _pink(*self.size))
-        with Slide.open(path, Resolution(self.mpp)) as slide:
-            bounds = self.bounds or slide.bounds_level0
-            yield replace(slide, bounds_level0=bounds, flat=False)
-
-    def frame(self, slide: Slide) -> Frame:
-        return slide.frame(4.0)
-
-    def write(
-        self, folder: Path, planes: Values, options: ReportOptions | None = None, out: str = "out"
-    ) -> dict[str, object]:
-        """Put `planes` [classes - 1, h, w] on the map and write the result into folder / out."""
-        with self.slide(folder) as slide, self.map(folder, slide, planes) as extent_map:
-            (folder / out).mkdir()
-            return write_result(
-                folder / out, slide, extent_map, card=self.card, facts=self.facts, options=options
-            )
-
-    @contextmanager
-    def map(self, folder: Path, slide: Slide, planes: Values) -> Iterator[ExtentMap]:
-        frame = self.frame(slide)
-        count, (height, width) = len(self.classes), (frame.height, frame.width)
-        assert planes.shape == (count - 1, height, width)
-        bounds = slide.bounds_level0
-        extent = (bounds.width / frame.downsample[0], bounds.height / frame.downsample[1])
-        tissue = TissueMask(frame, 1, np.ones((height, width), np.bool_), extent)
-        folder = folder / "canvas"
-        with Canvas.open(folder, key="k", planes=count, width=width, height=height) as canvas:
-            background = 255 - planes.max(axis=0, keepdims=True)
-            canvas.write(frame.box, np.concatenate([background, planes]))
-            yield ExtentMap(frame, self.classes, 1, tissue, canvas)
-
-    def empty(self, folder: Path) -> Values:
-        with self.slide(folder) as slide:
-            frame = self.frame(slide)
-        return np.zeros((len(self.classes) - 1, frame.height, frame.width), np.uint8)
-
-
-def _pink(width: int, height: int) -> Values:
-    """Something that looks like stained tissue."""
-    y, x = np.mgrid[:height, :width]
-    grain = (x * 7 + y * 13) % 23
-    return np.stack([220 - grain, 150 - grain, 190 - grain], axis=-1).astype(np.uint8)
 
 
 def _features(folder: Path) -> list[dict[str, object]]:
@@ -412,7 +336,7 @@ def test_the_overlay_shows_the_smallest_region(tmp_path: Path) -> None:
     values = scene.empty(tmp_path)
     values[0, 200, 1600] = 255
     with scene.slide(tmp_path) as slide, scene.map(tmp_path, slide, values) as extent_map:
-        bare = draw_overlay(slide, extent_map, [], threshold=0.5, caption="")
+        bare = draw_overlay(slide, extent_map, Findings(0.5, (), Reach()), caption="")
     scene.write(tmp_path, values)
     sheet = read_rgb(tmp_path / "out" / "overlay.png")
     changed = np.argwhere((sheet[:220] != bare[:220]).any(axis=-1))
@@ -420,13 +344,14 @@ def test_the_overlay_shows_the_smallest_region(tmp_path: Path) -> None:
     assert np.abs(changed.mean(axis=0) - (120, 820)).max() < 2
 
 
-def test_the_contract_is_kept(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("calibration", [{}, CALIBRATION], ids=["plain", "with contours"])
+def test_the_contract_is_kept(data: Path, tmp_path: Path, calibration: dict[str, Any]) -> None:
     check = data_dir().parent / "check" / "check_result.py"
     if not check.is_file():
         pytest.skip(f"no {check.name} beside the real data")
-    scene = Scene(mpp=0.5)
+    scene = Scene(mpp=0.5, calibration=calibration)
     values = scene.empty(tmp_path)
-    values[0, 20:60, 30:150], values[0, 30:40, 50:60] = 220, 10
+    values[0, 10:70, 20:170], values[0, 20:60, 30:150], values[0, 30:40, 50:60] = 90, 220, 10
     scene.write(tmp_path, values)
     done = subprocess.run(
         [sys.executable, str(check), str(tmp_path / "drawn.png"), str(tmp_path / "out"), "0.5"],

@@ -1,4 +1,4 @@
-"""Drawing on pictures: outlines, tints, scale bars and text. For people to look at, not to measure.
+"""Drawing on pictures: outlines and tints. For people to look at, not to measure.
 
 Colours are told apart by brightness as well as by hue, so that colour-blind people see the same.
 """
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
-from PIL import Image, ImageDraw, ImageFont
 
 from .resample import RGB
 
@@ -19,11 +18,11 @@ Share = npt.NDArray[np.float32]  # [h, w], 0-1: how much of a pixel is covered
 
 DARK: Colour = (16, 20, 40)
 BRIGHT: Colour = (255, 222, 51)
+PALE: Colour = (255, 255, 255)
 # Dark blue to yellow, even in brightness to every kind of eye: five stops along cividis
 # (Nuñez, Anderton & Renslow 2018, https://doi.org/10.1371/journal.pone.0199239)
 SCALE = ((0, 34, 78), (64, 77, 107), (123, 123, 120), (188, 174, 108), (254, 232, 56))
 FINER = 2  # lines are drawn on a grid so many times finer, then averaged
-TEXT_SIZE = 18
 
 
 def colours(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
@@ -145,70 +144,14 @@ def _averaged(mask: npt.NDArray[np.bool_]) -> Share:
 
 
 @dataclass(frozen=True)
-class ScaleBar:
-    """A bar of `pixels` pixels and what it stands for."""
+class Pen:
+    """A line on a wider one, dark on bright or bright on dark: seen on pale and on dark tissue.
 
-    pixels: float
-    text: str
+    Widths are in pixels.
+    """
 
-    @classmethod
-    def fitting(cls, um_per_pixel: float, longest_px: float) -> "ScaleBar":
-        """The longest bar of 1, 2 or 5 times a power of ten that fits."""
-        longest_um = um_per_pixel * longest_px
-        power = 10.0 ** np.floor(np.log10(longest_um))
-        um = float(power * max(step for step in (1, 2, 5) if step * power <= longest_um))
-        return cls(um / um_per_pixel, f"{um / 1000:g} mm")
-
-
-class Card:
-    """A white sheet: a picture at the top, what explains it beneath."""
-
-    def __init__(self, picture: RGB, *, margin: int = 20, least_width: int = 640) -> None:
-        height, width = picture.shape[:2]
-        self._margin = margin
-        self._y = height + 2 * margin
-        self._line = TEXT_SIZE + 14
-        size = (max(width, least_width) + 2 * margin, self._y + 2 * self._line + margin)
-        self._sheet = Image.new("RGB", size, "white")
-        self._sheet.paste(Image.fromarray(picture), (margin, margin))
-        self._draw = ImageDraw.Draw(self._sheet)
-        self._font = ImageFont.load_default(TEXT_SIZE)
-        self._small = ImageFont.load_default(TEXT_SIZE * 2 // 3)
-        self._draw.rectangle(
-            (margin - 1, margin - 1, margin + width, margin + height), outline=(200, 200, 200)
-        )
-
-    def scale_bar(self, bar: ScaleBar) -> None:
-        """Left below the picture."""
-        y = self._y + TEXT_SIZE // 2
-        right = self._margin + bar.pixels
-        self._draw.rectangle((self._margin, y - 3, right, y + 2), fill=DARK)
-        self._text(right + 12, 0, bar.text)
-
-    def colour_bar(self, low: str, high: str, *, length: int = 160) -> None:
-        """Right below the picture: the scale between two words."""
-        x = self._sheet.width - self._margin - self._font.getlength(high)
-        self._text(x, 0, high)
-        x -= length + 10
-        bar = np.linspace(0, 1, length, dtype=np.float32)[None].repeat(TEXT_SIZE, 0)
-        pixels = np.rint(colours(bar)).astype(np.uint8)
-        self._sheet.paste(Image.fromarray(pixels), (int(x), self._y))
-        self._text(x - 10 - self._font.getlength(low), 0, low)
-
-    def words(self, text: str) -> None:
-        """One line at the bottom."""
-        self._text(self._margin, 1, text)
-
-    def _text(self, x: float, line: int, text: str) -> None:
-        y = self._y + line * self._line + TEXT_SIZE // 2
-        for number, part in enumerate(text.split("²")):
-            if number:  # Pillow's own font has no "²"
-                self._draw.text((x, y - 5), "2", fill=DARK, font=self._small, anchor="lm")
-                x += self._small.getlength("2")
-            self._draw.text((x, y), part, fill=DARK, font=self._font, anchor="lm")
-            x += self._font.getlength(part)
-
-    @property
-    def pixels(self) -> RGB:
-        """The whole sheet; uint8 [h, w, 3]."""
-        return np.asarray(self._sheet)
+    colour: Colour
+    width: float
+    casing: Colour
+    casing_width: float
+    casing_opacity: float = 0.8

@@ -156,8 +156,11 @@ def _job(attempt: Attempt, path: Path, head: dict[str, Any]) -> SlideJob:
 def _outcome(result: Path) -> dict[str, Any]:
     summary: dict[str, Any] = read_summary(result) or {}
     provenance = summary["provenance"]
-    names = ("tumour_area_mm2", "tissue_area_mm2", "tumour_fraction", "max_diameter_mm")
-    return {name: summary[name] for name in (*names, "threshold")} | {
+    names = (
+        *("tumour_area_mm2", "area_interval_mm2", "no_interval", "tissue_area_mm2"),
+        *("tumour_fraction", "max_diameter_mm", "threshold"),
+    )
+    return {name: summary[name] for name in names} | {
         "regions": len(summary["regions"]),
         "bytes": sum(file.stat().st_size for file in result.iterdir()),
         "digests": {name: provenance[name] for name in ("slide", "model", "outputs")},

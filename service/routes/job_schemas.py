@@ -4,6 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field
 
+from model.conformal import Kind
 from model.stored import MAP_FILE, SUMMARY_FILE
 
 from ..records.tables import UNFINISHED, Job
@@ -79,10 +80,31 @@ class JobRequest(Body):
     adaptive: Annotated[Adaptive, Field(examples=[True])] = False
 
 
+class AreaIntervalAnswer(Answer):
+    """What experts would outline lies within, with a probability of `level`.
+
+    Measured on so many `patients`: "guaranteed" where the model saw none of them in any way,
+    "approximate" where it was cross-validated on them. For slides like theirs.
+    """
+
+    low: Annotated[float, Field(description="mm²")]
+    high: Annotated[float, Field(description="mm²")]
+    level: Annotated[float, Field(examples=[0.8])]
+    kind: Kind
+    patients: int
+    slack: Annotated[
+        float, Field(description="The share by which contours may miss what experts outline.")
+    ]
+
+
 class Outcome(Answer):
     """The headline figures of a finished map."""
 
     tumour_area_mm2: float
+    area_interval_mm2: AreaIntervalAnswer | None = None
+    no_interval: Annotated[
+        str, Field(description="Why there is no interval; empty where there is one.")
+    ] = ""
     tissue_area_mm2: float
     tumour_fraction: float
     max_diameter_mm: float
@@ -149,7 +171,8 @@ def _share(job: Job) -> float:
 def _outcome(job: Job) -> dict[str, Any] | None:
     if job.state != "succeeded" or job.outcome is None:
         return None
-    return {name: job.outcome[name] for name in Outcome.model_fields}
+    # Jobs that ended before there were intervals say nothing of one
+    return {name: job.outcome[name] for name in Outcome.model_fields if name in job.outcome}
 
 
 def _links(job: Job) -> dict[str, str]:

@@ -47,7 +47,7 @@ BINARY = {"type": "string", "format": "binary"}
     | _told("application/json", {"type": "object"}, "The figures; see the file formats."),
 )
 def get_summary(job_id: Id, parts: Parts, principal: Reader, known: Known = None) -> Response:
-    """Areas in mm², a row a region, the quality of the slide, digests of what went in and out."""
+    """Areas in mm² and their interval, a row a region, quality, digests of what went in and out."""
     return _file(parts, principal, job_id, SUMMARY_FILE, "application/json", known)
 
 
@@ -60,7 +60,7 @@ def get_summary(job_id: Id, parts: Parts, principal: Reader, known: Known = None
     | _told("application/geo+json", {"type": "object"}, "A FeatureCollection for QuPath."),
 )
 def get_extent(job_id: Id, parts: Parts, principal: Reader, known: Known = None) -> Response:
-    """Valid polygons with holes, in level-0 pixels."""
+    """Valid polygons with holes, in level-0 pixels: regions, then the contours as detections."""
     return _file(parts, principal, job_id, OUTLINE_FILE, "application/geo+json", known)
 
 

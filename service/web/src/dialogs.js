@@ -74,6 +74,7 @@ const KEYS = [
   ["n and p", "next and previous region"],
   ["m", "probability map on and off"],
   ["o", "predicted outline on and off"],
+  ["c", "outer and inner contours on and off"],
   ["e", "expert outlines on and off"],
   ["d", "draw an outline, while correcting"],
   ["Delete", "delete the chosen outline, while correcting"],

@@ -11,6 +11,9 @@ export function area(mm2) {
   return `${number(digits, digits).format(mm2)} mm²`;
 }
 
+/** What an area lies within, as a server states it. */
+export const interval = ({ low, high }) => `${area(low)} to ${area(high)}`;
+
 export function micrometres(um) {
   if (um >= 1000) return `${number(um >= 10_000 ? 1 : 2).format(um / 1000)} mm`;
   return `${number(um < 10 ? 1 : 0).format(um)} µm`;

@@ -3,7 +3,7 @@
 import { get, query, request } from "./api.js";
 import { ask } from "./dialogs.js";
 import { announce, button, el, fill, guarded } from "./dom.js";
-import { area, percent, time } from "./format.js";
+import { area, interval, percent, time } from "./format.js";
 import { emit, mayWrite, on, remember, state } from "./state.js";
 
 const POLL = 4000; // milliseconds between looks at jobs that are not on show
@@ -124,6 +124,8 @@ export class JobList {
   #item(job) {
     const shown = state.job?.id === job.id;
     const fate = job.state === "succeeded" ? area(job.outcome?.tumour_area_mm2) : WORDS[job.state];
+    const within = job.outcome?.area_interval_mm2;
+    const facts = [within && interval(within), time(job.created_at), job.region_level0 && "region"];
     const open = el(
       "button",
       {
@@ -135,7 +137,7 @@ export class JobList {
       },
       el("span", { className: `badge ${job.state}` }, fate),
       el("span", { className: "job-model" }, job.model),
-      el("span", { className: "slide-facts" }, [time(job.created_at), job.region_level0 && "region"].filter(Boolean).join(" · ")),
+      el("span", { className: "slide-facts" }, facts.filter(Boolean).join(" · ")),
     );
     return el(
       "li",

@@ -28,6 +28,7 @@ export function beginKeys(stage) {
     p: () => step(-1),
     m: () => toggle("map"),
     o: () => toggle("predicted"),
+    c: () => toggle("contours"),
     e: () => toggle("expert"),
     d: () => emit("draw"),
     Escape: () => emit("stop-drawing"),

@@ -23,15 +23,23 @@ async function main() {
   const stage = new Stage(byId("stage"));
   const layers = {
     map: new MapLayer(stage),
+    contours: new OutlineLayer(stage, "contours", {
+      colour: colourOf,
+      dash: [],
+      casing: "rgb(255 255 255 / 85%)",
+      width: 1.5,
+    }),
     predicted: new OutlineLayer(stage, "predicted", {
       colour: () => "#ffe45c",
       dash: [],
       casing: "rgb(20 20 20 / 70%)",
+      width: 2,
     }),
     expert: new OutlineLayer(stage, "expert", {
       colour: colourOf,
       dash: [9, 5],
       casing: "rgb(255 255 255 / 85%)",
+      width: 2,
     }),
   };
   hud(byId("stage"), stage);

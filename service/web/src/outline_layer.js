@@ -23,8 +23,11 @@ export function colourOf(feature) {
   return Array.isArray(colour) ? `rgb(${colour.slice(0, 3).map(Number).join(" ")})` : "#e25555";
 }
 
+/** Whether a program found it and nobody drew it or is to correct it: a contour, not a region. */
+export const isComputed = (feature) => feature.properties?.objectType === "detection";
+
 export class OutlineLayer extends Layer {
-  /** `look`: {colour: feature -> CSS, dash: CSS pixels, casing: CSS}. */
+  /** `look`: {colour: feature -> CSS, dash: CSS pixels, casing: CSS, width: CSS pixels}. */
   constructor(stage, name, look) {
     super(stage, name);
     this.look = look;
@@ -58,11 +61,11 @@ export class OutlineLayer extends Layer {
     context.lineJoin = "round";
     for (const [colour, path] of this.paths) {
       context.setLineDash([]);
-      context.lineWidth = 4 * pixel;
+      context.lineWidth = 2 * this.look.width * pixel;
       context.strokeStyle = this.look.casing;
       context.stroke(path);
       context.setLineDash(this.look.dash.map((length) => length * pixel));
-      context.lineWidth = 2 * pixel;
+      context.lineWidth = this.look.width * pixel;
       context.strokeStyle = colour;
       context.stroke(path);
     }

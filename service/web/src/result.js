@@ -2,8 +2,9 @@
 
 import { get } from "./api.js";
 import { check, el, field, fill, guarded } from "./dom.js";
-import { area, fixed, percent, plural } from "./format.js";
+import { area, fixed, interval, percent, plural } from "./format.js";
 import { hasResult, isFinal } from "./jobs.js";
+import { colourOf, isComputed, labelOf } from "./outline_layer.js";
 import { isAbove } from "./palette.js";
 import { regionList } from "./regions.js";
 import { emit, on, show, state } from "./state.js";
@@ -24,17 +25,27 @@ export function areaAbove({ pixel_area_mm2: pixel, counts }, threshold) {
   return pixel * counts.reduce((sum, count, v) => sum + (isAbove(v, threshold) ? count : 0), 0);
 }
 
+/** How sure the area is, in words: the job's outcome says so, or why that is not known. */
+function howSure(outcome) {
+  const within = outcome?.area_interval_mm2;
+  if (!within) return outcome?.no_interval ? `No interval: ${outcome.no_interval}` : "";
+  const measured = `${within.kind}, from ${plural(within.patients, "patient")}`;
+  return `${percent(within.level)} interval: ${interval(within)} (${measured})`;
+}
+
 export class Result {
   constructor(element, stage, layers) {
     Object.assign(this, { stage, layers });
     this.areas = null;
     this.area = el("output", { className: "figure", id: "area" }, "–");
+    this.sure = el("p", { className: "hint", id: "interval" });
     this.beside = el("p", { className: "hint" });
     this.progress = el("progress", { max: 1, "aria-label": "Progress of the shown analysis" });
     this.threshold = slider("threshold", 0.5, 0.99);
     this.opacity = slider("opacity", 0.6, 1);
     this.said = el("output", { className: "value" });
     this.note = el("p", { className: "hint", id: "threshold-note" });
+    this.legend = el("ul", { className: "labels", "aria-label": "Contours" });
     this.regions = el("div");
     this.files = el("ul", { className: "files", "aria-label": "Files of this analysis" });
     this.box = el(
@@ -42,12 +53,14 @@ export class Result {
       { className: "card", id: "result", "aria-label": "Result", hidden: true },
       el("p", { className: "label" }, "Tumour area ", this.said),
       this.area,
+      this.sure,
       this.progress,
       this.beside,
       field("Threshold", this.threshold),
       this.note,
       field("Opacity of the map", this.opacity),
       this.#checks(),
+      this.legend,
       this.regions,
       this.files,
     );
@@ -63,21 +76,38 @@ export class Result {
   #checks() {
     const box = (layer, label, key) =>
       check(label, true, (on_) => show(layer, on_), { "data-layer": layer, "aria-keyshortcuts": key });
+    this.contours = box("contours", "Contours", "c");
+    this.contours.hidden = true; // until a result has some
     return el(
       "div",
       { className: "checks", role: "group", "aria-label": "Layers" },
       box("map", "Probability map", "m"),
       box("predicted", "Outline", "o"),
+      this.contours,
       box("expert", "Experts' outlines", "e"),
     );
   }
 
   #layers() {
-    this.layers.map.shown = state.layers.map;
-    this.layers.predicted.shown = state.layers.predicted;
+    for (const name of ["map", "contours", "predicted"]) this.layers[name].shown = state.layers[name];
     for (const each of this.box.querySelectorAll("[data-layer]")) {
       each.checked = state.layers[each.dataset.layer];
     }
+  }
+
+  /** Outlines and contours of a result; without contours nothing is said of them. */
+  #outlined(features) {
+    const contours = features.filter(isComputed);
+    this.layers.predicted.features = features.filter((feature) => !isComputed(feature));
+    this.layers.contours.features = contours;
+    this.contours.hidden = !contours.length;
+    const colours = new Map(contours.map((feature) => [labelOf(feature), colourOf(feature)]));
+    const rows = [...colours].map(([label, colour]) => {
+      const swatch = el("span", { className: "swatch" });
+      swatch.style.background = colour;
+      return el("li", {}, swatch, el("span", {}, label));
+    });
+    fill(this.legend, rows);
   }
 
   #faded() {
@@ -98,7 +128,7 @@ export class Result {
     this.pause = null;
     this.areas = null;
     this.layers.map.close();
-    this.layers.predicted.features = [];
+    this.#outlined([]);
     fill(this.regions);
     fill(this.files);
     this.box.hidden = !job;
@@ -148,7 +178,7 @@ export class Result {
       get(`/v1/jobs/${id}/extent.geojson`),
     ]);
     if (state.job?.id !== id) return;
-    this.layers.predicted.features = outline.features ?? [];
+    this.#outlined(outline.features ?? []);
     fill(this.regions, regionList(this.stage, summary.regions ?? []));
     fill(
       this.files,
@@ -168,6 +198,7 @@ export class Result {
     else this.progress.removeAttribute("value");
     const mm2 = this.areas && areaAbove(this.areas, threshold);
     this.area.textContent = area(mm2);
+    this.sure.textContent = howSure(job.outcome);
     this.said.textContent = `above ${fixed(threshold, 2)}`;
     const tissue = job.outcome?.tissue_area_mm2;
     const parts = [

@@ -12,7 +12,7 @@ export const state = {
   /** The probability above which the map counts as tumour, as the slider has it. */
   threshold: 0.5,
   /** Which layers are shown. */
-  layers: { map: true, predicted: true, expert: true },
+  layers: { map: true, contours: true, predicted: true, expert: true },
 };
 
 export function emit(name, detail) {

@@ -94,15 +94,17 @@ def test_the_threshold_moves_map_and_area(client: httpx.Client, pictures: Path) 
         before = area(page), coloured(page, "map")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
+        job = client.get("/v1/jobs").json()["items"][0]
+        own = round(job["threshold"], 2)
         slide_to(page, "#threshold", 0.8)
         expect(page.locator("#threshold-note")).to_contain_text(
-            "keep this analysis' threshold, 0.50"
+            f"keep this analysis' threshold, {own:.2f}"
         )
         page.wait_for_timeout(200)
         assert area(page) < before[0] and 0 < coloured(page, "map") < before[1]
         shot(page, pictures, "threshold")
         assert asked == []  # all of it from what was there
-        slide_to(page, "#threshold", 0.5)
+        slide_to(page, "#threshold", own)
         expect(page.locator("#threshold-note")).to_be_hidden()
         assert area(page) == before[0]
         slide_to(page, "#opacity", 0.25)

@@ -18,7 +18,8 @@ const FILES = [
   ["overlay.png", "Picture (PNG)"],
 ];
 
-const slider = (id, value, max) => el("input", { type: "range", id, min: 0, max, step: 0.01, value });
+const STEP = 0.01;
+const slider = (id, value, max) => el("input", { type: "range", id, min: 0, max, step: STEP, value });
 
 /** Area above a threshold, in mm²: stored values are counted, as the server counts them. */
 export function areaAbove({ pixel_area_mm2: pixel, counts }, threshold) {
@@ -116,11 +117,18 @@ export class Result {
   }
 
   #slid() {
-    state.threshold = Number(this.threshold.value);
+    state.threshold = this.#asked();
     this.threshold.setAttribute("aria-valuetext", fixed(state.threshold, 2));
     this.layers.map.threshold = state.threshold;
     emit("threshold");
     this.#figures();
+  }
+
+  /** What the slider says; where it stands at the analysis' own threshold, that to every digit. */
+  #asked() {
+    const slid = Number(this.threshold.value);
+    const own = state.job?.threshold;
+    return Math.abs(slid - own) <= STEP / 2 ? own : slid;
   }
 
   async #shown(job) {
@@ -207,7 +215,7 @@ export class Result {
       !isFinal(job) && `${percent(job.share)} done`,
     ];
     this.beside.textContent = parts.filter(Boolean).join(" · ");
-    const differs = Math.abs(threshold - job.threshold) > 0.004;
+    const differs = threshold !== job.threshold;
     this.note.textContent = differs
       ? `Outline, regions and files keep this analysis' threshold, ${fixed(job.threshold, 2)}.`
       : "";

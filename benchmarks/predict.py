@@ -18,6 +18,7 @@ times the command `extent predict` on several slides; --no-side-by-side leaves o
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -189,6 +190,8 @@ def listed(of: Callable[[str], T]) -> Callable[[str], list[T]]:
 
 def main() -> None:
     arguments = parse()
+    # What Dask gives the workers of `extent predict`: memory is handed back where it falls free
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "65536")
     with tempfile.TemporaryDirectory() as scratch:
         Benchmark(arguments, Path(scratch)).run()
 

@@ -48,7 +48,7 @@ def draw_comparison(case: Case, result: Path, question: Question, caption: str) 
     expert = [o.polygon for o in outlines if o.label == question.foreground]
     dashes = [dash for ring in _rings(expert, frame) for dash in dashed(ring, DASH, GAP)]
     for lines, colour in ((own, MODEL), (Paths.joined(dashes), BRIGHT)):
-        halo, line = strokes(lines, (frame.width, frame.height), (HALO_WIDTH, LINE_WIDTH))
+        halo, line = strokes([lines], (frame.width, frame.height), (HALO_WIDTH, LINE_WIDTH))
         paint(picture, halo, DARK, 0.7)
         paint(picture, line, colour)
     card = Card(picture)

@@ -1,6 +1,6 @@
 """The picture of a result: the slide, outline and contours, a scale bar, how sure the map is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -24,6 +24,7 @@ from .findings import Findings
 SIDE = 1280  # pixels of the longer side, or up to 1.4 times more or less
 LEAST_SIDE = 600  # smaller slides are enlarged, so that lines are thin beside their pixels
 STRIP = 64  # picture rows looked at together
+TOGETHER = 50_000  # points of contours that are laid on the picture at a time, about
 TINT = 0.35
 OUTLINE = Pen(BRIGHT, 2.4, casing=DARK, casing_width=5.0)
 OUTER = Pen(OUTER_COLOUR, 1.6, casing=PALE, casing_width=3.2)
@@ -46,8 +47,8 @@ def draw_overlay(slide: Slide, extent_map: ExtentMap, findings: Findings, *, cap
     if lesions:
         _tint(picture, frame, outline.filled, extent_map, findings.threshold)
     for polygons, pen in ((reach.outer, OUTER), (reach.inner, INNER)):
-        _line(picture, _Shapes.of(polygons, frame, extent_map.frame), pen)
-    _line(picture, outline, OUTLINE)
+        _line(picture, _rings_of(polygons, frame, extent_map.frame), pen)
+    _line(picture, [outline.rings], OUTLINE)
     card = Card(picture)
     card.scale_bar(ScaleBar.fitting(frame.mpp[0], max(picture.shape[1] / 4, 160)))
     card.colour_bar(f"probability {findings.threshold:.2g}", "1")
@@ -86,16 +87,30 @@ class _Shapes:
         """As they lie on the picture, with the map's stairs taken out."""
         polygons = np.array(polygons_level0, dtype=np.object_)
         rings, owner = shapely.get_rings(polygons, return_index=True)
-        traced = Paths.along(rings)
-        origin, downsample = np.array(frame.origin_level0), np.array(frame.downsample)
-        cut = np.array(map_frame.downsample) / downsample / 2
-        points = (traced.points - origin) / downsample
-        return cls(rounded(replace(traced, points=points), cut), owner)
+        return cls(_laid(rings, frame, map_frame), owner)
 
     @property
     def filled(self) -> MultiPolygon:
         linear = shapely.linearrings(self.rings.points, indices=self.rings.number)
         return shapely.multipolygons(shapely.polygons(linear, indices=self.owner))
+
+
+def _rings_of(
+    polygons_level0: Sequence[Polygon], frame: Frame, map_frame: Frame
+) -> Iterator[Paths]:
+    """The rings of polygons as `_Shapes` has them, some at a time."""
+    rings = shapely.get_rings(np.array(polygons_level0, dtype=np.object_))
+    part = shapely.get_num_coordinates(rings).cumsum() // TOGETHER
+    for some in np.split(rings, np.flatnonzero(np.diff(part)) + 1):
+        yield _laid(some, frame, map_frame)
+
+
+def _laid(rings_level0: NDArray[np.object_], frame: Frame, map_frame: Frame) -> Paths:
+    """Rings in the picture's pixels, with the map's stairs taken out."""
+    traced = Paths.along(rings_level0)
+    origin, downsample = np.array(frame.origin_level0), np.array(frame.downsample)
+    cut = np.array(map_frame.downsample) / downsample / 2
+    return rounded(replace(traced, points=(traced.points - origin) / downsample), cut)
 
 
 def _tint(
@@ -135,11 +150,9 @@ def _indices(first: float, step: float, count: int, size: int) -> NDArray[np.int
     return places.clip(0, size - 1)
 
 
-def _line(picture: RGB, shapes: _Shapes, pen: Pen) -> None:
-    """Draw along the shapes' rings, if there are any."""
-    if not len(shapes.owner):
-        return
+def _line(picture: RGB, rings: Iterable[Paths], pen: Pen) -> None:
+    """Draw along rings."""
     height, width = picture.shape[:2]
-    casing, line = strokes(shapes.rings, (width, height), (pen.casing_width, pen.width))
+    casing, line = strokes(rings, (width, height), (pen.casing_width, pen.width))
     paint(picture, casing, pen.casing, pen.casing_opacity)
     paint(picture, line, pen.colour)

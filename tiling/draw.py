@@ -3,7 +3,7 @@
 Colours are told apart by brightness as well as by hue, so that colour-blind people see the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,18 +90,21 @@ def rounded(rings: Paths, cut: Points) -> Paths:
     )
 
 
-def strokes(paths: Paths, size: tuple[int, int], widths: Sequence[float]) -> list[Share]:
-    """How much of each pixel lines along `paths` cover, for each of `widths` in pixels.
+def strokes(paths: Iterable[Paths], size: tuple[int, int], widths: Sequence[float]) -> list[Share]:
+    """How much of each pixel lines along all `paths` cover, for each of `widths` in pixels.
 
-    `size` is the picture's width and height. However small a ring, it leaves a dot.
+    `size` is the picture's width and height. However small a ring, it leaves a dot. Paths are
+    looked at one after the other, so that not all need to be there at once.
     """
-    thin = _traced(paths, size)
+    thin = np.zeros((size[1] * FINER, size[0] * FINER), np.bool_)
+    for each in paths:
+        _trace(each, thin)
     return [_averaged(_thickened(thin, line * FINER / 2)) for line in widths]
 
 
-def _traced(paths: Paths, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The pixels of the finer grid that lines pass through."""
-    finer = np.array(size) * FINER
+def _trace(paths: Paths, thin: npt.NDArray[np.bool_]) -> None:
+    """Set the pixels of the finer grid that lines pass through."""
+    finer = np.array(thin.shape[::-1])
     # Lines that leave the picture are followed no further than its own size.
     near = np.clip(paths.points * FINER, -finer, 2 * finer)
     near -= near == finer  # along the far edges: the last pixels
@@ -114,9 +117,7 @@ def _traced(paths: Paths, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     between = start[edge] + way // (2 * steps[edge, None])
     places = np.concatenate([paths.points.astype(np.int64), between])
     x, y = places[((places >= 0) & (places < finer)).all(axis=1)].T
-    thin = np.zeros(finer[::-1], np.bool_)
     thin[y, x] = True
-    return thin
 
 
 def _thickened(thin: npt.NDArray[np.bool_], radius: float) -> npt.NDArray[np.bool_]:

@@ -39,6 +39,7 @@ from benchmarks.one_pass import Crop
 from benchmarks.scaling import Sized, batch_table, run_batch, size_table
 from benchmarks.side_by_side import SideBySide
 from benchmarks.tables import Table, put_section
+from service.cluster import ALLOCATOR
 from tiling.synthetic_blocks import write_blocks_slide
 
 MPP = 1.0  # of drawn slides, µm per level-0 pixel
@@ -190,8 +191,7 @@ def listed(of: Callable[[str], T]) -> Callable[[str], list[T]]:
 
 def main() -> None:
     arguments = parse()
-    # What Dask gives the workers of `extent predict`: memory is handed back where it falls free
-    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "65536")
+    os.environ.update({name: str(size) for name, size in ALLOCATOR.items()})  # as workers have it
     with tempfile.TemporaryDirectory() as scratch:
         Benchmark(arguments, Path(scratch)).run()
 

@@ -12,7 +12,6 @@ patients is drawn from Beta(k, n + 1 - k), k the rank that is taken.
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from scipy import stats
 from benchmarks.tables import Table, put_section
 from model.cohort import read_cohort
 from model.config import TrainConfig
-from model.conformal import MISSED, Contours, contours_of
+from model.conformal import MISSED, Contours, contours_of, rank
 from model.evaluate import measure_cases
 from model.measure import Question, SlideMeasures
 
@@ -73,9 +72,9 @@ def resplit(
 
 
 def table_of(found: Sequence[Held], count: int, others: int) -> Table:
-    rank = ceil((count + 1) * (1 - MISSED) - 1e-9)
+    taken = rank(count)
     # Of few others, shares scatter beside the law of the coverage itself
-    law = stats.betabinom(others, rank, count + 1 - rank)
+    law = stats.betabinom(others, taken, count + 1 - taken)
     rows = []
     for name, least, expected in (
         ("outer contour holds", 1 - MISSED, f"{law.mean() / others:.3f}"),

@@ -65,7 +65,7 @@ class Contours:
 
     def around(self, threshold: float) -> "tuple[int, int]":
         """Least values (outer, inner) of contours that enclose what lies above a probability."""
-        above = math.floor(threshold * 255) + 1
+        above = least_above(threshold)
         return min(self.outer, above), max(self.inner, above)
 
     def interval_mm2(self, outer_mm2: float, inner_mm2: float) -> tuple[float, float]:
@@ -101,6 +101,16 @@ def fewest_patients(missed: float = MISSED) -> int:
     return math.ceil(1 / missed - 1 - 1e-9)
 
 
+def rank(count: int) -> int:
+    """Which of so many patients' values is taken, the best being the first."""
+    return math.ceil((count + 1) * (1 - MISSED) - 1e-9)
+
+
+def least_above(threshold: float) -> int:
+    """The least stored value v with v / 255 above a threshold."""
+    return math.floor(threshold * 255) + 1
+
+
 def too_few(patients: Collection[str]) -> str:
     """Why so many patients make no interval; empty where they do."""
     needed = fewest_patients()
@@ -124,11 +134,10 @@ def contours_of(
     own = [[m.histogram for m in measures if m.patient == p] for p in patients]
     outer = sorted((min(outer_value(h, slack) for h in slides) for slides in own), reverse=True)
     inner = sorted(max(inner_value(h, slack) for h in slides) for slides in own)
-    rank = math.ceil((count + 1) * (1 - MISSED) - 1e-9)
-    if outer[rank - 1] < 1:
+    place, above = rank(count) - 1, least_above(threshold)
+    if outer[place] < 1:
         return "on too many patients the map holds too little of the tumour at any threshold"
-    above = math.floor(threshold * 255) + 1
-    return Contours(min(outer[rank - 1], above), max(inner[rank - 1], above), count, kind, slack)
+    return Contours(min(outer[place], above), max(inner[place], above), count, kind, slack)
 
 
 def outer_value(histogram: Histogram, slack: float) -> int:

@@ -1,36 +1,14 @@
 """Tumour areas beside the expert's: how far they agree, and how often an interval held."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
+from .area_interval import AreaInterval
 from .metrics import Floats, Statistic, ratio
 
 LIMIT = 1.96  # standard deviations that hold 95 % of slides
-
-
-@dataclass(frozen=True)
-class AreaInterval:
-    """What a result says the expert's tumour area lies within, in mm².
-
-    So it is promised for a share `level` of patients; `kind` says how the promise was made.
-    """
-
-    low_mm2: float
-    high_mm2: float
-    level: float
-    kind: str
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Raises KeyError, TypeError or ValueError: no interval."""
-        low, high, level = (float(values[name]) for name in ("low", "high", "level"))
-        return cls(low, high, level, str(values["kind"]))
-
-    def holds(self, area_mm2: float) -> bool:
-        return self.low_mm2 <= area_mm2 <= self.high_mm2
 
 
 class Areas(Protocol):
@@ -83,7 +61,7 @@ def interval_rows(slides: Sequence[Areas]) -> list[dict[str, object]]:
         own = [(s, i) for s, i in stated if (i.kind, i.level) == (kind, level)]
         missed = [s.patient for s, i in own if not i.holds(s.expert_area_mm2)]
         patients = {s.patient for s, _ in own}
-        widths = [(i.high_mm2 - i.low_mm2) / s.expert_area_mm2 for s, i in own if s.expert_area_mm2]
+        widths = [(i.high - i.low) / s.expert_area_mm2 for s, i in own if s.expert_area_mm2]
         rows.append(
             {
                 "kind": kind,

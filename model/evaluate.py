@@ -121,7 +121,7 @@ def slide_row(m: SlideMeasures, seen: Collection[str] = ()) -> dict[str, object]
         "n_lesions": m.lesions.lesions,
         "lesions_found": found,
         "false_alarms": false_alarms,
-        "area_interval_mm2": [interval.low_mm2, interval.high_mm2] if interval else None,
+        "area_interval_mm2": [interval.low, interval.high] if interval else None,
         "n_cells": len(m.cell_truth),
         "threshold": m.threshold,
         "includes_seen": m.patient in seen,

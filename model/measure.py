@@ -15,7 +15,7 @@ from tiling.slide import Slide
 from tiling.tissue import find_tissue
 
 from . import metrics
-from .areas import AreaInterval
+from .area_interval import AreaInterval
 from .boundary import BoundaryDistance, boundary_distance
 from .cells import CellLayout, CellSums
 from .checkpoint import ModelCard

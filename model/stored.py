@@ -10,7 +10,7 @@ from tiling.frame import Frame, Pair
 from tiling.maps import StoredMap
 from tiling.tile_file import CACHE_BYTES
 
-from .areas import AreaInterval
+from .area_interval import AreaInterval
 
 MAP_FILE = "probability.tiff"
 SUMMARY_FILE = "summary.json"
@@ -49,8 +49,7 @@ class StoredResult:
             per_pixel = (mpp[0] * downsample[0], mpp[1] * downsample[1])
             frame = Frame(origin, downsample, per_pixel, int(size[0]), int(size[1]))
             threshold, area = float(summary["threshold"]), float(summary["tumour_area_mm2"])
-            stated = summary.get("area_interval_mm2")
-            interval = AreaInterval.from_json(stated) if stated else None
+            interval = AreaInterval.from_summary(summary)
             return cls(folder, str(summary["slide"]), frame, mpp, threshold, area, interval)
         except FileNotFoundError as error:
             raise ResultError(f"{folder}: holds no result; predict the slide first") from error

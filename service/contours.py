@@ -8,6 +8,7 @@ import shapely
 from shapely import Polygon
 
 from annotations import Feature
+from model.area_interval import AreaInterval
 from model.card import ModelCard
 from model.conformal import Contours, contours_in
 from model.segment import ExtentMap
@@ -15,7 +16,6 @@ from tiling.draw import Colour
 from tiling.frame import Pair
 from tiling.trace import to_level0
 
-from .area_interval import AreaInterval
 from .lesions import area_mm2, foreground_regions, shown_class
 
 OUTER_COLOUR: Colour = (0, 90, 200)

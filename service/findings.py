@@ -12,7 +12,7 @@ from tiling.frame import Pair
 
 from .contours import Reach, contour_features, find_reach
 from .lesions import Lesion, find_lesions, lesion_features
-from .wording import number
+from .wording import interval_words, number
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Findings:
     def caption(self, tissue_mm2: float) -> str:
         """The same in a sentence."""
         interval = self.reach.interval
-        within = f" ({interval.words})" if interval else ""
+        within = f" ({interval_words(interval)})" if interval else ""
         if not self.lesions:
             return f"No tumour{within} in {number(tissue_mm2)} mm² of tissue"
         count = len(self.lesions)

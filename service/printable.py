@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .area_interval import AreaInterval
+from model.area_interval import AreaInterval
+
 from .printable_style import STYLE
-from .wording import number
+from .wording import ends, number
 
 REGIONS_SHOWN = 10
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -85,7 +86,7 @@ def _head(sheet: Sheet) -> str:
 def _figures(summary: Mapping[str, Any]) -> str:
     regions = len(summary["regions"])
     interval = AreaInterval.from_summary(summary)
-    within = f"<dd><small>{interval.ends} mm²</small></dd>" if interval else ""
+    within = f"<dd><small>{ends(interval)} mm²</small></dd>" if interval else ""
     figures = (
         ("Tumour", number(summary["tumour_area_mm2"]), "mm²", within),
         ("Tissue", number(summary["tissue_area_mm2"]), "mm²", ""),
@@ -163,8 +164,8 @@ def _how_sure(summary: Mapping[str, Any]) -> str:
     return (
         f'<p class="limits"><b>How sure.</b> With a probability of {about}{interval.level:.0%} the '
         f"experts who outlined slides of the {interval.patients:,} patients that this was measured "
-        f"on would outline {interval.ends} mm² here, as far as this slide is like those. Little of "
-        "what they would outline lies outside the outer contour, little else within the inner "
+        f"on would outline {ends(interval)} mm² here, as far as this slide is like those. Little "
+        "of what they would outline lies outside the outer contour, little else within the inner "
         "one.</p>"
     )
 

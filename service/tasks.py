@@ -8,11 +8,12 @@ from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from model.area_interval import AreaInterval
 from tiling.frame import Box, Pair
 from tiling.resolution import Resolution
 
-from .area_interval import AreaInterval
 from .inputs import SlideInput
+from .wording import ends
 
 Status = Literal["done", "unchanged", "failed"]
 PHASES = ("reading", "canvas", "pyramid", "tracing", "overlay", "publishing")
@@ -129,7 +130,7 @@ class SlideOutcome:
     @property
     def within(self) -> str:
         """What follows the area: the interval in brackets, if there is one."""
-        return f" ({self.interval.ends})" if self.interval else ""
+        return f" ({ends(self.interval)})" if self.interval else ""
 
 
 def topic_of(out: Path) -> str:

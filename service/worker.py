@@ -14,11 +14,11 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from annotations.errors import CheckpointError
+from model.area_interval import AreaInterval
 from tiling.slide import Slide
 from tiling.slide_files import slide_digest
 
 from . import process
-from .area_interval import AreaInterval
 from .failures import reason_of
 from .inputs import find_model
 from .results import Fingerprint, ResultPlace, read_summary, what_changed

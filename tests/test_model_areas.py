@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from model.areas import AreaInterval, interval_rows, limit_of_agreement, log_ratio
+from model.area_interval import AreaInterval
+from model.areas import interval_rows, limit_of_agreement, log_ratio
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Measured:
 
 
 def stated(low: float, high: float, kind: str = "approximate", level: float = 0.8) -> AreaInterval:
-    return AreaInterval(low, high, level, kind)
+    return AreaInterval(low, high, level, kind, 9, 0.2)
 
 
 def test_a_ratio_takes_tumour_on_both_sides() -> None:
@@ -76,6 +77,9 @@ def test_promises_of_different_kinds_are_not_mixed() -> None:
 
 def test_an_interval_as_a_summary_states_it() -> None:
     values = {"low": 1, "high": 2.5, "level": 0.8, "kind": "guaranteed", "patients": 20}
-    assert AreaInterval.from_json(values) == AreaInterval(1.0, 2.5, 0.8, "guaranteed")
+    found = AreaInterval.from_json({**values, "slack": 0.2})
+    assert found == AreaInterval(1.0, 2.5, 0.8, "guaranteed", 20, 0.2)
+    with pytest.raises(KeyError):
+        AreaInterval.from_json(values)
     with pytest.raises(KeyError):
         AreaInterval.from_json({"low": 1})

@@ -13,7 +13,7 @@ import pytest
 
 from annotations.errors import CohortError, ResultError, UsageError
 from annotations.labels import LabelRules
-from model.areas import AreaInterval
+from model.area_interval import AreaInterval
 from model.checkpoint import ModelCard
 from model.cohort import Case, Cohort, hashed_patient, read_cohort
 from model.evaluate import measure_cases, slide_row, summarise
@@ -335,7 +335,8 @@ def test_the_interval_that_a_result_states_is_held_against_the_experts_area(
     case = a_case(tmp_path)
     result = write_result_folder(tmp_path / "r", "s", FRAME, drawn_map(25, 20, 75, 60))
     path = result / "summary.json"
-    stated = {"low": 0.4, "high": 0.6, "level": 0.8, "kind": "approximate", "patients": 20}
+    promise = {"level": 0.8, "kind": "approximate", "patients": 20, "slack": 0.2}
+    stated = {"low": 0.4, "high": 0.6, **promise}
     for interval, within in ((stated, 1), ({**stated, "high": 0.5}, 0), (None, None)):
         path.write_text(json.dumps({**json.loads(path.read_text()), "area_interval_mm2": interval}))
         m = measure_slide(case, result, QUESTION)  # the expert's area: 0.512 mm²
@@ -417,7 +418,7 @@ def test_the_report_of_a_constant_map_of_one_patient(tmp_path: Path, value: int)
 
 def test_a_stated_interval_is_shown_beside_its_promise(tmp_path: Path) -> None:
     evaluation = an_evaluation(tmp_path, "one", "two")
-    stated = AreaInterval(0.0, 9.0, 0.8, "approximate")
+    stated = AreaInterval(0.0, 9.0, 0.8, "approximate", 20, 0.2)
     measures = [replace(m, area_interval=stated) for m in evaluation.measures]
     metrics = summarise(measures, cell_um=200.0, seed=0, resamples=20)
     write_report(tmp_path / "report", replace(evaluation, measures=measures, metrics=metrics))

@@ -20,14 +20,15 @@ from shapely.geometry import shape
 from annotations import read_outlines
 from annotations.errors import CheckpointError, OutlineWarning
 from model.adaptive import Account
+from model.area_interval import AreaInterval
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.conformal import NEVER_MEASURED
-from service.area_interval import AreaInterval
 from service.contours import INNER_COLOUR, OUTER_COLOUR
 from service.convert import convert_outlines
 from service.findings import find
 from service.report import ReportOptions
 from service.tasks import MapSettings, settle
+from service.wording import ends
 from tests.conftest import draw_slide, extent
 from tests.scene import CALIBRATION, CONTOURS, Scene, Values
 from tiling.frame import Box
@@ -272,7 +273,7 @@ def test_predict_tells_the_interval(tmp_path: Path, calibrated: Path) -> None:
     summary = json.loads((out / "a" / "summary.json").read_text())
     interval = AreaInterval.from_summary(summary)
     assert interval is not None
-    said = f"{summary['tumour_area_mm2']:.4g} mm² ({interval.ends}) of "
+    said = f"{summary['tumour_area_mm2']:.4g} mm² ({ends(interval)}) of "
     assert said in done.stdout
     with (out / "slides.csv").open(newline="") as stream:
         (row,) = csv.DictReader(stream)

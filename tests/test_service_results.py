@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from annotations.errors import ResultError
-from service.area_interval import AreaInterval
+from model.area_interval import AreaInterval
 from service.locks import held
 from service.results import (
     Fingerprint,

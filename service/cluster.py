@@ -15,6 +15,7 @@ from .loopback import is_loopback
 
 if TYPE_CHECKING:
     from distributed import Client, Nanny
+    from distributed.security import Security
 
 CORES_PER_WORKER = 4
 SECONDS_TO_CONNECT = 30
@@ -114,17 +115,34 @@ def connected(address: str, tls: Path | None = None) -> "Iterator[Client]":
         UsageError: no encryption and not this machine, or no certificates in that folder.
         ExtentError: nobody answers.
     """
-    from distributed import Client
-
     check_address(address)
     security = None if tls is None else certificates.security(tls)
     quiet()
     try:
-        client = Client(address, timeout=SECONDS_TO_CONNECT, security=security)
+        client = _client(address, security)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise ExtentError(f"--cluster {address}: cannot connect: {error}") from error
     with client:
         yield client
+
+
+def _client(address: str, security: "Security | None") -> "Client":
+    """A connected client, or none at all.
+
+    Dask leaves one that could not connect half open until it is collected. Collected while another
+    client opens, in the same thread, it waits for a lock for ever.
+    """
+    from distributed import Client
+
+    class WholeClient(Client):  # type: ignore[misc]
+        def start(self, **options: object) -> None:
+            try:
+                super().start(**options)
+            except BaseException:
+                self.close()
+                raise
+
+    return WholeClient(address, timeout=SECONDS_TO_CONNECT, security=security)
 
 
 def check_address(address: str, named: str = "--cluster") -> None:

@@ -59,6 +59,9 @@ class UnderWay:
             time.sleep(0.005)
         raise AssertionError("it did not come so far")
 
+    def has_reached(self, phase: str) -> bool:
+        return any(progress.phase == phase for progress in self.progress)
+
     def end(self) -> AttemptEnd:
         self._thread.join(120)
         assert self.ends, "it does not end"

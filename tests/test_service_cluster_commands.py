@@ -1,5 +1,6 @@
 """`extent scheduler`, `extent worker`, `extent certificates`: a cluster behind TLS, for real."""
 
+import gc
 import os
 import signal
 import socket
@@ -150,6 +151,20 @@ def test_without_the_cluster_s_certificate_nobody_is_admitted(tls: Path, tmp_pat
         ):
             stranger.sendall(b"x" * 100)
             assert stranger.recv(1)
+
+
+def test_a_client_that_cannot_connect_is_closed_at_once() -> None:
+    """Were it left to be collected, that could hang another that opens just then."""
+    before = clients()
+    nowhere = f"tls://127.0.0.1:{free_port()}"
+    with pytest.raises(ExtentError, match="cannot connect") as refused, connected(nowhere):
+        pass
+    made = [client for client in clients() if client not in before]
+    assert [client.status for client in made] == ["closed"], refused.traceback
+
+
+def clients() -> list[Client]:
+    return [found for found in gc.get_objects() if issubclass(type(found), Client)]
 
 
 def test_only_what_is_meant_to_listens(tls: Path) -> None:

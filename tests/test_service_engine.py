@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from service.cluster import Share, embedded
@@ -179,22 +181,41 @@ def test_a_limit_of_disk_once_it_is_over(tmp_path: Path, slide: Path, random_mod
     assert "more disk than the 1e-05 GB" in end.reason
 
 
+def killed_with_a_part_of_its_map(folder: Path, slide: Path, model: Path) -> tuple[Path, UnderWay]:
+    """The jobs' folder and an attempt that was killed once some of its map was on disk.
+
+    Its child runs in steps of milliseconds, so that there is time to look between them; one that
+    came through all the same is let go, and another begun.
+    """
+    for number in range(10):
+        jobs = folder / f"jobs{number}"
+        under_way = UnderWay(map_attempt(jobs, slide, model))
+        under_way.wait_for(lambda p: p.phase == "canvas")
+        journal = under_way.attempt.folder / CANVAS / "values.journal"
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):
+            for worker in workers():
+                empty = journal.stat().st_size
+                while not under_way.has_reached("pyramid"):
+                    worker.suspend()
+                    if journal.exists() and journal.stat().st_size > empty:
+                        worker.kill()
+                        return jobs, under_way
+                    worker.resume()
+                    time.sleep(0.005)
+        under_way.end()
+    pytest.fail("every attempt was over before it could be killed")
+
+
 def test_a_kill_changes_no_byte_and_what_was_computed_is_not_computed_again(
     tmp_path: Path, large: Path, random_model: Path
 ) -> None:
     undisturbed = map_attempt(tmp_path / "undisturbed", large, random_model)
     done(undisturbed)
-    first = UnderWay(map_attempt(tmp_path / "jobs", large, random_model))
-    first.wait_for(lambda p: p.phase == "canvas" and p.done > 0)
-    journal = first.attempt.folder / CANVAS / "values.journal"
-    empty = journal.stat().st_size
-    while journal.stat().st_size == empty:
-        time.sleep(0.01)
-    workers()[0].kill()
+    jobs, first = killed_with_a_part_of_its_map(tmp_path, large, random_model)
     assert first.end().status == "killed"
     with CanvasView.open(first.attempt.folder / CANVAS) or pytest.fail("no canvas") as view:
         assert view.counts(view.foreground)[1:].sum() > 0
-    second = UnderWay(map_attempt(tmp_path / "jobs", large, random_model, number=2))
+    second = UnderWay(map_attempt(jobs, large, random_model, number=2))
     begun = second.wait_for(lambda p: p.phase == "canvas")
     assert second.end().status == "done"
     assert begun.done > 0

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,7 +67,12 @@ def at_work(path: Path) -> psutil.Process:
 
 
 def opened_by(pid: int) -> list[Path]:
-    return [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    """What a process has open just now; files that it closes meanwhile are left out."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(link.readlink())
+    return found
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from annotations.drawn import SlidePlane
 from annotations.files import KnownFormat, WritableFormat, read_outlines, write_outlines
 from annotations.labels import EXCLUSION, LabelRules
 from annotations.outline import IGNORE, TUMOUR, Outline
-from annotations.qupath import Feature, geojson_text, to_feature_collection
+from annotations.qupath import Feature, geojson_lines, shape_key
 
 __all__ = [
     "EXCLUSION",
@@ -16,8 +16,8 @@ __all__ = [
     "Outline",
     "SlidePlane",
     "WritableFormat",
-    "geojson_text",
+    "geojson_lines",
     "read_outlines",
-    "to_feature_collection",
+    "shape_key",
     "write_outlines",
 ]

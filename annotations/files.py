@@ -110,8 +110,7 @@ def outline_document(
         case "imagescope":
             return imagescope.imagescope_document(outlines, mpp)
         case "qupath":
-            features = qupath.outline_features(outlines)
-            return qupath.geojson_text(qupath.to_feature_collection(features))
+            return "".join(qupath.geojson_lines(qupath.outline_features(outlines)))
         case _:
             raise OutlineError(f"cannot write '{format}': choose asap, imagescope or qupath")
 

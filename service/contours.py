@@ -4,10 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import shapely
 from shapely import Polygon
 
-from annotations import Feature
+from annotations import Feature, shape_key
 from model.area_interval import AreaInterval
 from model.card import ModelCard
 from model.conformal import Contours, contours_in
@@ -93,7 +92,7 @@ def _traced(
     found = foreground_regions(
         extent_map, between, progress=lambda done, total: progress(done / total)
     )
-    return [to_level0(region.polygon, extent_map.frame) for region in found]
+    return to_level0([region.polygon for region in found], extent_map.frame)
 
 
 def contour_features(reach: Reach, class_name: str, key: str) -> Iterator[Feature]:
@@ -114,6 +113,6 @@ def contour_features(reach: Reach, class_name: str, key: str) -> Iterator[Featur
                 name=f"{which.capitalize()} contour {number}",
                 measurements={"Level": reach.interval.level},
                 properties={"kind": reach.interval.kind},
-                key=f"{key} {which} {shapely.to_wkb(polygon, hex=True)}",
+                key=f"{key} {which} {shape_key(polygon)}",
                 object_type="detection",
             )

@@ -61,7 +61,7 @@ def _model_rings(stored: StoredResult, frame: Frame) -> Paths:
     with stored.open_map() as values:
         regions = trace_regions(values.read, values.size, stored.threshold)
     cut = np.array(stored.frame.downsample) / frame.downsample / 2
-    rings = _rings([to_level0(region.polygon, stored.frame) for region in regions], frame)
+    rings = _rings(to_level0([region.polygon for region in regions], stored.frame), frame)
     return rounded(Paths.joined(rings), cut)
 
 

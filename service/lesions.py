@@ -4,10 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import shapely
 from shapely import Polygon
 
-from annotations import Feature
+from annotations import Feature, shape_key
 from model.segment import ExtentMap
 from tiling.frame import Pair
 from tiling.trace import Region, inside_point, max_diameter, to_level0, trace_regions
@@ -66,19 +65,19 @@ def find_lesions(
     frame = extent_map.frame
     # 1e-9: a limit of exactly n pixels keeps regions of n pixels
     least_px = max(1, math.ceil(least_mm2 / frame.pixel_area_mm2 - 1e-9))
-    lesions = []
-    for region in foreground_regions(extent_map, threshold, least_px, progress):
-        polygon = to_level0(region.polygon, frame)
-        lesions.append(
-            Lesion(
-                polygon_level0=polygon,
-                area_mm2=area_mm2(polygon, mpp_level0),
-                max_diameter_mm=max_diameter(region.polygon, frame.mpp) / 1000,
-                inside_point_level0=frame.to_level0(*inside_point(region.polygon)),
-                mean_probability=region.value_sum / (255 * region.area_px),
-            )
+    regions = foreground_regions(extent_map, threshold, least_px, progress)
+    return [
+        Lesion(
+            polygon_level0=polygon,
+            area_mm2=area_mm2(polygon, mpp_level0),
+            max_diameter_mm=max_diameter(region.polygon, frame.mpp) / 1000,
+            inside_point_level0=frame.to_level0(*inside_point(region.polygon)),
+            mean_probability=region.value_sum / (255 * region.area_px),
         )
-    return lesions
+        for region, polygon in zip(
+            regions, to_level0([region.polygon for region in regions], frame), strict=True
+        )
+    ]
 
 
 def foreground_regions(
@@ -121,5 +120,5 @@ def lesion_features(lesions: Sequence[Lesion], class_name: str, key: str) -> Ite
                 "Max diameter mm": lesion.max_diameter_mm,
                 "Mean probability": lesion.mean_probability,
             },
-            key=f"{key} {shapely.to_wkb(lesion.polygon_level0, hex=True)}",
+            key=f"{key} {shape_key(lesion.polygon_level0)}",
         )

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain, count
 from pathlib import Path
 
-from annotations import Feature, to_feature_collection
+from annotations import Feature, geojson_lines
 from annotations.errors import UsageError
 from annotations.origins import ORIGIN
 from model.card import ModelCard
@@ -161,15 +161,8 @@ def _write_overlay(folder: Path, slide: Slide, extent_map: ExtentMap, findings: 
 
 
 def _write_outlines(path: Path, features: Iterable[Feature]) -> None:
-    """A FeatureCollection, a line a feature: a speckled map has more than memory should hold."""
-    head = json.dumps({"type": "FeatureCollection", ORIGIN: [0.0, 0.0], "features": []})
     with disk_errors(path), path.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(head.removesuffix("]}"))
-        for number, feature in enumerate(features):
-            listed = to_feature_collection([feature])["features"]
-            text = json.dumps(listed, ensure_ascii=False, allow_nan=False)
-            stream.write((",\n" if number else "\n") + text[1:-1])
-        stream.write("\n]}\n")
+        stream.writelines(geojson_lines(features, members={ORIGIN: [0.0, 0.0]}))
 
 
 def map_files(classes: Sequence[str], foreground: int) -> dict[int, str]:

@@ -4,6 +4,7 @@ What is heavy to import (torch, OpenVINO) is imported where it is used, so that 
 slides are all finished or broken is quick to say so.
 """
 
+import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -257,7 +258,9 @@ def ready(model: Model, shelf: "Shelf | None" = None) -> "tuple[ModelFile, Predi
     file = read_model_file(model.path)
     _check_unchanged(file, model)
     execution, shelf = _execution(model.settings), shelf or shelf_of(model.compiled)
-    return file, ready_predictor(model.digest, execution, shelf, load)
+    predictor = ready_predictor(model.digest, execution, shelf, load)
+    gc.freeze()  # of a slide's time a twentieth went into looking for garbage among libraries
+    return file, predictor
 
 
 def _check_unchanged(file: "ModelFile", model: Model) -> None:

@@ -13,9 +13,8 @@ from shapely.geometry import mapping, shape
 from annotations import (
     Feature,
     Outline,
-    geojson_text,
+    geojson_lines,
     read_outlines,
-    to_feature_collection,
     write_outlines,
 )
 from annotations.errors import OutlineError, OutlineWarning
@@ -187,8 +186,8 @@ def test_features_with_measurements_and_properties_of_their_own() -> None:
         key="slide 1 lesion 1",
     )
     plain = Feature(RING, "Tumor", (1, 2, 3))
-    document = to_feature_collection([lesion, plain], origin_level0=(5.0, -5.0))
-    first, second = json.loads(geojson_text(document))["features"]
+    text = "".join(geojson_lines([lesion, plain], origin_level0=(5.0, -5.0)))
+    first, second = json.loads(text)["features"]
     assert first["properties"] == {
         "role": "outer",
         "objectType": "annotation",
@@ -198,7 +197,15 @@ def test_features_with_measurements_and_properties_of_their_own() -> None:
     }
     assert shape(first["geometry"]).bounds == (-5, 5, 205, 105)
     assert "id" not in second
-    assert to_feature_collection([lesion, plain], origin_level0=(5.0, -5.0)) == document
+    assert "".join(geojson_lines([lesion, plain], origin_level0=(5.0, -5.0))) == text
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_a_collection_says_what_else_it_is_told(count: int) -> None:
+    features = [Feature(RING, "Tumor", (1, 2, 3))] * count
+    document = json.loads("".join(geojson_lines(features, members={"made by": "ü"})))
+    assert (document["type"], document["made by"]) == ("FeatureCollection", "ü")
+    assert len(document["features"]) == count
 
 
 @pytest.mark.parametrize(
@@ -211,12 +218,11 @@ def test_features_with_measurements_and_properties_of_their_own() -> None:
 )
 def test_what_qupath_would_refuse_is_not_written(wrong: Feature) -> None:
     with pytest.raises(OutlineError, match="feature 'Tumor'"):
-        to_feature_collection([wrong])
+        list(geojson_lines([wrong]))
 
 
 @given(st.tuples(*[st.floats(-1e6, 1e6)] * 2), st.floats(1e-3, 1e5))
 def test_coordinates_keep_every_digit(corner: tuple[float, float], size: float) -> None:
     square = box(*corner, corner[0] + size, corner[1] + size)
-    document = to_feature_collection([Feature(square, "Tumor", (1, 2, 3))])
-    (item,) = json.loads(geojson_text(document))["features"]
+    (item,) = json.loads("".join(geojson_lines([Feature(square, "Tumor", (1, 2, 3))])))["features"]
     assert shape(item["geometry"]).equals_exact(square, 0)

@@ -304,7 +304,8 @@ def test_the_areas_are_those_of_the_outlines_at_every_threshold(run: Run) -> Non
     with result.open_map() as stored:
         for threshold in (128 / 255, 0.9):
             regions = trace_regions(stored.read, stored.size, threshold)
-            traced = sum(to_level0(found.polygon, result.frame).area * mpp for found in regions)
+            polygons = to_level0([found.polygon for found in regions], result.frame)
+            traced = sum(polygon.area * mpp for polygon in polygons)
             assert area(threshold) == pytest.approx(traced, rel=1e-6)
         stored_values = stored.read(Box(0, 0, *stored.size))
     np.testing.assert_array_equal(whole(run.lab, run.job["id"]), stored_values)

@@ -201,8 +201,9 @@ def test_level0_polygons_are_valid_and_keep_their_area(
     values: Map, downsample: float, stretch: float, origin: tuple[float, float]
 ) -> None:
     frame = Frame(origin, (downsample, downsample * stretch), (1.0, 1.0), *size(values))
-    for region in trace_regions(reader(values), size(values), 0.5):
-        polygon = to_level0(region.polygon, frame)
+    regions = trace_regions(reader(values), size(values), 0.5)
+    polygons = to_level0([region.polygon for region in regions], frame)
+    for region, polygon in zip(regions, polygons, strict=True):
         assert polygon.is_valid
         expected = region.area_px * downsample**2 * stretch
         assert polygon.area == pytest.approx(expected, rel=1e-7)

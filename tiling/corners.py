@@ -21,6 +21,7 @@ _QUADRANT = np.where(_CONVEX, _INSIDE.argmax(axis=1), _INSIDE.argmin(axis=1)).as
 _MEMBER = np.where(_CONVEX, _QUADRANT, 3 - _QUADRANT)
 _FALLING, _RISING = 1 << NW | 1 << SE, 1 << NE | 1 << SW
 _CROSSES = (_AROUND == _FALLING) | (_AROUND == _RISING)
+_CORNER = _TURNS | _CROSSES
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,16 @@ class _Found:
 
     area: list[Integers] = field(default_factory=lambda: [np.zeros(1, np.int64)])
     value_sum: list[Integers] = field(default_factory=lambda: [np.zeros(1, np.int64)])
-    joins: list[Integers] = field(default_factory=lambda: [np.zeros((2, 0), np.int64)])
+    joins: list[Compact] = field(default_factory=lambda: [np.zeros((2, 0), np.int32)])
     turns: list[Compact] = field(default_factory=lambda: [np.zeros((4, 0), np.int32)])
     crossings: list[Compact] = field(default_factory=lambda: [np.zeros((5, 0), np.int32)])
     labels: int = 0
 
-    def add(self, numbers: NDArray[np.int32], area: Integers, value_sum: Integers) -> Integers:
+    def add(self, numbers: Compact, area: Integers, value_sum: Integers) -> Compact:
         """Note a block's regions; its numbers as labels."""
         self.area.append(area)
         self.value_sum.append(value_sum)
-        labels = np.where(numbers, numbers + np.int64(self.labels), 0)
+        labels = np.where(numbers, numbers + np.int32(self.labels), 0)
         self.labels += len(area)
         return labels
 
@@ -69,18 +70,18 @@ def find_regions(
     width, height = size
     found = _Found()
     boxes = _boxes(width, height, block)
-    above, below = np.zeros((2, width + 2), np.int64)
-    beside = np.zeros(0, np.int64)
+    above, below = np.zeros((2, width + 2), np.int32)
+    beside = np.zeros(0, np.int32)
     for number, box in enumerate(boxes):
         if box.x == 0:
-            above, below = below, np.zeros(width + 2, np.int64)
-            beside = np.zeros(box.height, np.int64)
+            above, below = below, np.zeros(width + 2, np.int32)
+            beside = np.zeros(box.height, np.int32)
         over = above[box.x : box.right + 1]
         part = box.intersection(Box(0, 0, width, height))
         values = read(part) if part.area else np.zeros((0, 0), np.uint8)
         inside = values >= least
         if inside.any() or over.any() or beside.any():
-            labels = np.zeros((box.height + 1, box.width + 1), np.int64)
+            labels = np.zeros((box.height + 1, box.width + 1), np.int32)
             labels[0], labels[1:, 0] = over, beside
             if inside.any():
                 labels[1 : part.height + 1, 1 : part.width + 1] = found.add(
@@ -89,7 +90,7 @@ def find_regions(
             below[box.x + 1 : box.right + 1], beside = labels[-1, 1:], labels[1:, -1]
             _collect(found, labels, box)
         else:  # as most of a slide is
-            beside = np.zeros(box.height, np.int64)
+            beside = np.zeros(box.height, np.int32)
         if progress:
             progress(number + 1, len(boxes))
     return _joined(found, least_area)
@@ -106,7 +107,7 @@ def _boxes(width: int, height: int, block: int) -> list[Box]:
 
 def _label(
     values: NDArray[np.uint8], inside: NDArray[np.bool_], least_area: int
-) -> tuple[NDArray[np.int32], Integers, Integers]:
+) -> tuple[Compact, Integers, Integers]:
     """Number the regions of a block: numbers [h, w] from 1, and the area and value sum of each."""
     numbers, count = ndimage.label(inside)
     flat = numbers[inside]
@@ -122,29 +123,30 @@ def _label(
     return numbers, area[keep], value_sum[keep]
 
 
-def _collect(found: _Found, labels: Integers, box: Box) -> None:
+def _collect(found: _Found, labels: Compact, box: Box) -> None:
     """Note corners and joins; labels[i, j] is the pixel above and left of the box's corner i, j."""
     inside = (labels > 0).view(np.uint8)
     if not inside.any():
         return
     around = inside[:-1, :-1] << NW | inside[:-1, 1:] << NE
     around |= inside[1:, :-1] << SW | inside[1:, 1:] << SE
+    corners = np.flatnonzero(_CORNER[around])
+    kind = around.ravel()[corners]
+    y, x = np.divmod(corners, around.shape[1])
 
-    def label(rows: Integers, columns: Integers, quadrant: Integers) -> Integers:
-        return labels[rows + (quadrant >> 1), columns + (quadrant & 1)]
+    def label(which: Integers, quadrant: NDArray[np.integer]) -> Compact:
+        there: Compact = labels[y[which] + (quadrant >> 1), x[which] + (quadrant & 1)]
+        return there
 
-    rows, columns = np.nonzero(_TURNS[around])
-    kind = around[rows, columns].astype(np.int64)
-    member = label(rows, columns, _MEMBER[kind])
-    turns = np.stack([columns + box.x, rows + box.y, kind, member])
-    found.turns.append(turns.astype(np.int32))
+    def noted(which: Integers, *facts: NDArray[np.integer]) -> Compact:
+        return np.stack([x[which] + box.x, y[which] + box.y, *facts]).astype(np.int32)
 
-    rows, columns = np.nonzero(_CROSSES[around])
-    kind = around[rows, columns].astype(np.int64)
-    upper = np.where(kind == _FALLING, NW, NE)
-    pair = label(rows, columns, upper), label(rows, columns, 3 - upper)
-    crossings = np.stack([columns + box.x, rows + box.y, upper, *pair])
-    found.crossings.append(crossings.astype(np.int32))
+    which = np.flatnonzero(_TURNS[kind])
+    turns = kind[which]
+    found.turns.append(noted(which, turns, label(which, _MEMBER[turns])))
+    which = np.flatnonzero(_CROSSES[kind])
+    upper = np.where(kind[which] == _FALLING, NW, NE)
+    found.crossings.append(noted(which, upper, label(which, upper), label(which, 3 - upper)))
 
     for a, b in ((labels[0, 1:], labels[1, 1:]), (labels[1:, 0], labels[1:, 1])):
         both = (a > 0) & (b > 0)

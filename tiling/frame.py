@@ -117,7 +117,3 @@ class Frame:
             (x - self.origin_level0[0]) / self.downsample[0],
             (y - self.origin_level0[1]) / self.downsample[1],
         )
-
-    def affine_to_level0(self) -> tuple[float, float, float, float, float, float]:
-        """This frame to level-0 pixels as shapely.affinity wants it: [a, b, d, e, xoff, yoff]."""
-        return (self.downsample[0], 0.0, 0.0, self.downsample[1], *self.origin_level0)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from annotations.errors import ResultError
 from tiling.frame import Box
 
+_WHOLE_LINES = 8  # lines up to so many times a box's width are read whole: a call a line costs more
+
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
@@ -77,13 +79,19 @@ class RawPlanes:
     def read(self, plane: int, box: Box) -> NDArray[np.uint8]:
         """uint8 [box.height, box.width]."""
         self._check(box)
+        if self.box.width <= _WHOLE_LINES * box.width:
+            lines = np.empty((box.height, self.box.width), np.uint8)
+            self._fill(lines.reshape(-1), self._offset(plane, 0, box.y))
+            return np.ascontiguousarray(lines[:, box.x : box.right])
         values = np.empty((box.height, box.width), np.uint8)
-        rows = values.reshape(1, -1) if box.width == self.box.width else values
-        for row, line in enumerate(rows):
-            offset = self._offset(plane, box.x, box.y + row)
-            if os.preadv(self._file, [line.data], offset) != line.nbytes:
-                raise OSError(errno.EIO, "the file was cut off")
+        for row, line in enumerate(values):
+            self._fill(line, self._offset(plane, box.x, box.y + row))
         return values
+
+    def _fill(self, values: NDArray[np.uint8], offset: int) -> None:
+        """Read as many bytes as `values`, uint8 [n], has; at most 2 GB, as the system takes."""
+        if os.preadv(self._file, [values.data], offset) != values.nbytes:
+            raise OSError(errno.EIO, "the file was cut off")
 
     def sync(self) -> None:
         """Wait until everything written is on the disk."""

@@ -1,13 +1,13 @@
 """From a stored map to its regions, traced along pixel edges, and what is measured on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from scipy.spatial import distance
-from shapely import Polygon, affinity
+from shapely import Polygon
 
 from tiling.corners import find_regions
 from tiling.frame import Box, Frame, Pair
@@ -95,12 +95,16 @@ def _polygons(rings: Rings) -> NDArray[np.object_]:
     return polygons
 
 
-def to_level0(polygon: Polygon, frame: Frame) -> Polygon:
-    """A polygon in the frame's pixels to level-0 pixels; a traced one stays valid.
+def to_level0(polygons: Sequence[Polygon], frame: Frame) -> list[Polygon]:
+    """Polygons in the frame's pixels to level-0 pixels; traced ones stay valid.
 
     Each coordinate becomes a function of itself alone, so points and edges that coincide still do.
     """
-    return affinity.affine_transform(polygon, frame.affine_to_level0())
+    moved = shapely.transform(
+        np.array(polygons, np.object_),
+        lambda points: points * frame.downsample + frame.origin_level0,
+    )
+    return list(moved)
 
 
 def max_diameter(polygon: Polygon, scale: Pair = (1.0, 1.0)) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 
 import shapely
 
-from annotations import Outline, SlidePlane, geojson_text, to_feature_collection
+from annotations import Outline, SlidePlane, geojson_lines
 from annotations.drawn import moved
 from annotations.errors import OutlineError
 from annotations.files import check_writable, format_of, outline_document, outlines_in
@@ -77,16 +77,19 @@ def write(stored: bytes, task: Task) -> tuple[dict[str, Any], bytes]:
     outlines = outlines_in(gzip.decompress(stored), notes)
     x, y = task.plane.bounds_origin
     if task.format == "qupath":
-        collection = to_feature_collection(outline_features(moved(outlines, (-x, -y))))
-        return {}, geojson_text({ORIGIN: [x, y], **collection}).encode()
+        return {}, _collection(moved(outlines, (-x, -y)), x, y)
     mpp = task.plane.mpp
     return {}, outline_document(outlines, task.format, mpp=mpp[0] if mpp else None).encode()
 
 
 def _stored(outlines: Sequence[Outline]) -> bytes:
     """How outlines are kept: gzipped GeoJSON that says that it begins at the slide's corner."""
-    collection = {ORIGIN: [0.0, 0.0], **to_feature_collection(outline_features(outlines))}
-    return gzip.compress(geojson_text(collection).encode(), compresslevel=4, mtime=0)
+    return gzip.compress(_collection(outlines, 0.0, 0.0), compresslevel=4, mtime=0)
+
+
+def _collection(outlines: Sequence[Outline], x: float, y: float) -> bytes:
+    """GeoJSON of outlines whose (0, 0) lies at x, y of the slide's full plane, and that says so."""
+    return "".join(geojson_lines(outline_features(outlines), members={ORIGIN: [x, y]})).encode()
 
 
 EMPTY = _stored([])

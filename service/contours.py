@@ -1,7 +1,7 @@
 """How far an expert's tumour may reach on a slide: contours on its map, and its area's interval."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shapely import Polygon
@@ -61,22 +61,16 @@ def contours_for(card: ModelCard, extent_map: ExtentMap, least_mm2: float) -> Co
 
 
 def find_reach(
-    extent_map: ExtentMap,
-    mpp_level0: Pair,
-    threshold: float,
-    contours: Contours | str,
-    progress: Callable[[float], None],
+    extent_map: ExtentMap, mpp_level0: Pair, threshold: float, contours: Contours | str
 ) -> Reach:
     """Trace contours on a map around what lies above `threshold`, a probability.
 
     Areas are those of the level-0 polygons, as the lesions' are. `contours` may be the reason why
-    there are none: then nothing is traced. `progress` hears what share of the work is done.
+    there are none: then nothing is traced.
     """
     if isinstance(contours, str):
         return Reach(no_interval=contours)
-    outer_value, inner_value = contours.around(threshold)
-    outer = _traced(extent_map, outer_value, lambda share: progress(share / 2))
-    inner = _traced(extent_map, inner_value, lambda share: progress((1 + share) / 2))
+    outer, inner = (_traced(extent_map, value) for value in contours.around(threshold))
     outer_mm2, inner_mm2 = (
         math.fsum(area_mm2(polygon, mpp_level0) for polygon in polygons)
         for polygons in (outer, inner)
@@ -84,15 +78,11 @@ def find_reach(
     return Reach(AreaInterval.between(contours, outer_mm2, inner_mm2), "", outer, inner)
 
 
-def _traced(
-    extent_map: ExtentMap, least_value: int, progress: Callable[[float], None]
-) -> list[Polygon]:
+def _traced(extent_map: ExtentMap, least_value: int) -> list[Polygon]:
     """Around the pixels with at least a stored value; level-0 pixels."""
     between = (least_value - 0.5) / 255  # tracing keeps what is above a probability
-    found = foreground_regions(
-        extent_map, between, progress=lambda done, total: progress(done / total)
-    )
-    return to_level0([region.polygon for region in found], extent_map.frame)
+    regions = foreground_regions(extent_map, between)
+    return to_level0([region.polygon for region in regions], extent_map.frame)
 
 
 def contour_features(reach: Reach, class_name: str, key: str) -> Iterator[Feature]:

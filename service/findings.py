@@ -1,17 +1,14 @@
 """What is found on a map: the lesions, how far an expert's may reach, and the headline figures."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from annotations import Feature
-from model.conformal import Contours
-from model.segment import ExtentMap
-from tiling.frame import Pair
 
-from .contours import Reach, contour_features, find_reach
-from .lesions import Lesion, find_lesions, lesion_features
+from .contours import Reach, contour_features
+from .lesions import Lesion, lesion_features
 from .wording import interval_words, number
 
 
@@ -66,34 +63,3 @@ class Findings:
 
     def _fraction_of(self, tissue_mm2: float) -> float:
         return min(1.0, self.area_mm2 / tissue_mm2) if tissue_mm2 else 0.0
-
-
-def find(
-    extent_map: ExtentMap,
-    mpp_level0: Pair,
-    threshold: float,
-    contours: Contours | str,
-    *,
-    least_mm2: float,
-    progress: Callable[[float], None],
-) -> Findings:
-    """Trace a map; `contours` as find_reach takes them, `least_mm2` as find_lesions does.
-
-    `progress` hears what share of the work is done.
-    """
-    passes = 1 if isinstance(contours, str) else 3
-    lesions = find_lesions(
-        extent_map,
-        mpp_level0,
-        threshold,
-        least_mm2=least_mm2,
-        progress=lambda done, total: progress(done / total / passes),
-    )
-    reach = find_reach(
-        extent_map,
-        mpp_level0,
-        threshold,
-        contours,
-        lambda share: progress((1 + 2 * share) / passes),
-    )
-    return Findings(threshold, lesions, reach)

@@ -16,16 +16,18 @@ from annotations import Feature, geojson_lines
 from annotations.errors import UsageError
 from annotations.origins import ORIGIN
 from model.card import ModelCard
+from model.conformal import Contours
 from model.segment import ExtentMap
 from model.stored import MAP_FILE, SUMMARY_FILE
 from tiling.images import write_png
 from tiling.pyramid import write_pyramid
-from tiling.quality import assess_quality
+from tiling.quality import Quality, assess_quality
 from tiling.rawplanes import disk_errors
 from tiling.slide import Slide
 
-from .contours import contours_for
-from .findings import Findings, find
+from .contours import contours_for, find_reach
+from .findings import Findings
+from .lesions import find_lesions
 from .overlay import draw_overlay
 from .results import OUTLINE_FILE, OVERLAY_FILE
 
@@ -89,45 +91,78 @@ def write_result(
         CheckpointError: what the card says of contours makes no sense.
     """
     options = options or ReportOptions()
-    progress = progress or _unheard
     threshold = card.threshold if options.threshold is None else options.threshold
-    contours = contours_for(card, extent_map, options.min_region_mm2)
-    with ThreadPoolExecutor(1, thread_name_prefix="extent-quality") as beside:
-        quality = beside.submit(assess_quality, slide, extent_map.tissue)
-        progress("pyramid", 0.0)
-        maps = _write_maps(folder, extent_map, partial(progress, "pyramid"))
-        findings = find(
-            extent_map,
-            slide.known_mpp,
-            threshold,
-            contours,
-            least_mm2=options.min_region_mm2,
-            progress=partial(progress, "tracing"),
-        )
-        key = f"{facts.slide_digest} {facts.model_digest} {threshold!r}"
-        features = findings.features(extent_map.classes[extent_map.foreground], key)
-        _write_outlines(folder / OUTLINE_FILE, features)
-        progress("overlay", 0.0)
-        _write_overlay(folder, slide, extent_map, findings)
-        progress("overlay", 0.5)
-        flags = asdict(quality.result())
-    progress("overlay", 1.0)
+    rules = _Rules(
+        threshold,
+        options.min_region_mm2,
+        contours_for(card, extent_map, options.min_region_mm2),
+        key=f"{facts.slide_digest} {facts.model_digest} {threshold!r}",
+    )
+    found = _write_files(folder, slide, extent_map, rules, progress or _unheard)
     account = extent_map.adaptive
     summary: dict[str, object] = {
         "slide": slide.name,
         "model": card.name,
         "mpp": list(slide.known_mpp),
         "threshold": threshold,
-        **findings.measures(extent_map.tissue.area_mm2),
-        "regions": [lesion.as_row() for lesion in findings.lesions],
-        "quality": flags,
+        **found.findings.measures(extent_map.tissue.area_mm2),
+        "regions": [lesion.as_row() for lesion in found.findings.lesions],
+        "quality": asdict(found.quality),
         "map": _placement(extent_map),
         **({"adaptive": account.as_row()} if account else {}),
         "seconds": round(facts.elapsed(), 3),
-        "provenance": _provenance(folder, [*maps, OUTLINE_FILE, OVERLAY_FILE], facts),
+        "provenance": _provenance(folder, [*found.maps, OUTLINE_FILE, OVERLAY_FILE], facts),
     }
     _write_summary(folder, summary)
     return summary
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What decides what is found; features get their ids from `key`."""
+
+    threshold: float
+    least_mm2: float
+    contours: Contours | str
+    key: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a slide's files show; `maps` are the names of those."""
+
+    findings: Findings
+    quality: Quality
+    maps: Sequence[str]
+
+
+def _write_files(
+    folder: Path, slide: Slide, extent_map: ExtentMap, rules: _Rules, progress: Phase
+) -> _Found:
+    """All but summary.json. Another thread does what reads the slide, and half of the tracing."""
+    with ThreadPoolExecutor(1, thread_name_prefix="extent-report") as beside:
+        reach = beside.submit(
+            find_reach, extent_map, slide.known_mpp, rules.threshold, rules.contours
+        )
+        quality = beside.submit(assess_quality, slide, extent_map.tissue)
+        progress("pyramid", 0.0)
+        maps = _write_maps(folder, extent_map, partial(progress, "pyramid"))
+        lesions = find_lesions(
+            extent_map,
+            slide.known_mpp,
+            rules.threshold,
+            least_mm2=rules.least_mm2,
+            progress=lambda done, total: progress("tracing", done / total),
+        )
+        findings = Findings(rules.threshold, lesions, reach.result())
+        progress("overlay", 0.0)
+        drawn = beside.submit(_write_overlay, folder, slide, extent_map, findings)
+        features = findings.features(extent_map.classes[extent_map.foreground], rules.key)
+        _write_outlines(folder / OUTLINE_FILE, features)
+        progress("overlay", 0.5)
+        drawn.result()
+        progress("overlay", 1.0)
+        return _Found(findings, quality.result(), maps)
 
 
 def _unheard(phase: str, share: float) -> None:

@@ -25,7 +25,6 @@ from model.checkpoint import load_checkpoint, save_checkpoint
 from model.conformal import NEVER_MEASURED
 from service.contours import INNER_COLOUR, OUTER_COLOUR
 from service.convert import convert_outlines
-from service.findings import find
 from service.report import ReportOptions
 from service.tasks import MapSettings, settle
 from service.wording import ends
@@ -217,23 +216,6 @@ def test_the_same_again_gives_the_same_bytes(tmp_path: Path) -> None:
         SMALL.write(tmp_path, blotches(4, 0.0), out=out)
     for name in ("extent.geojson", "overlay.png", "summary.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-
-
-def test_tracing_is_told_from_none_to_all(tmp_path: Path) -> None:
-    heard: list[float] = []
-    with (
-        SMALL.slide(tmp_path) as slide,
-        SMALL.map(tmp_path, slide, blotches(5, 3.0)) as extent_map,
-    ):
-        find(
-            extent_map,
-            (4.0, 4.0),
-            0.5,
-            CONTOURS,
-            least_mm2=0.0,
-            progress=heard.append,
-        )
-    assert heard == sorted(heard) and heard[-1] == 1
 
 
 def test_the_picture_has_thin_lines_along_both_contours(tmp_path: Path) -> None:

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# How long an example takes says more of the machine than of the code
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 def data_dir() -> Path:

@@ -174,7 +174,7 @@ def test_warnings_point_at_the_caller(tmp_path: Path) -> None:
     st.sampled_from(["asap", "imagescope", "qupath"]),
     st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6), st.integers(0, 9)), max_size=4),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_files_are_read_or_refused_but_never_crash(
     tmp_path_factory: pytest.TempPathFactory,
     fmt: WritableFormat,

@@ -120,7 +120,7 @@ def holed(draw: st.DrawFn) -> Polygon:
 
 
 @given(holed())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_pieces_without_holes_make_up_exactly_the_polygon(polygon: Polygon) -> None:
     pieces = hole_free_pieces(polygon)
     assert not any(p.interiors for p in pieces)

@@ -79,7 +79,7 @@ def maps(draw: st.DrawFn) -> list[Outline]:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @given(outlines=maps())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_disjoint_outlines(
     tmp_path_factory: pytest.TempPathFactory, fmt: WritableFormat, outlines: list[Outline]
 ) -> None:
@@ -107,7 +107,7 @@ rings = st.builds(
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @given(outlines=st.lists(rings, min_size=1, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_overlapping_rings_keep_every_label_where_it_was(
     tmp_path_factory: pytest.TempPathFactory, fmt: WritableFormat, outlines: list[Outline]
 ) -> None:

@@ -43,7 +43,6 @@ ANSWERS = [
 ]
 quick = hypothesis.settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, brier_score_loss
@@ -65,7 +65,6 @@ def test_many_slides_are_measured_at_once() -> None:
 mixed = hnp.arrays(np.bool_, 60).filter(lambda t: bool(t.any() and not t.all()))
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.int64, 60, elements=st.integers(0, 12)), mixed)
 def test_average_precision_and_brier_are_sklearns_with_ties(
     values: npt.NDArray[np.int64], truth: npt.NDArray[np.bool_]

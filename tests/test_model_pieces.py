@@ -40,7 +40,7 @@ boxes = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(boxes, min_size=1, max_size=6), st.sampled_from([0, 600_000, 1 << 30]))
 def test_any_box_is_as_read_at_once_whatever_is_kept(boxes: list[Box], most_bytes: int) -> None:
     reader = PieceReader(drawn, STRIDE, KeptPieces(most_bytes))

@@ -77,7 +77,8 @@ def numbered(tmp_path: Path) -> Iterator[Iterator[str]]:
 
 
 @settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(
     seed=st.integers(0, 99),

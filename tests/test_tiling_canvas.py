@@ -57,7 +57,7 @@ def fill(folder: Path, boxes: list[Box]) -> None:
             canvas.write(box, content(box))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 9999),
     box=st.builds(

@@ -19,7 +19,7 @@ def test_a_line_is_as_wide_as_asked_on_both_sides_of_its_path() -> None:
     assert (across * (np.arange(40) + 0.5)).sum() / across.sum() == pytest.approx(20, abs=0.5)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     points=st.lists(st.tuples(st.integers(-50, 150), st.integers(-50, 90)), min_size=2, max_size=5),
     width=st.floats(1, 9),

@@ -38,7 +38,7 @@ cases = {
 }
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(**cases)
 def test_windows_cover_the_tissue_once_and_nothing_else(
     width: int,
@@ -101,7 +101,7 @@ def test_pieces_that_lie_close_share_a_window() -> None:
     assert len(plan_windows(frame, close, write_side=2048, halo=192, stride=32)) == 1
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 999), share=st.sampled_from([0.01, 0.1, 0.5]))
 def test_fitted_windows_read_less_than_a_lattice_would(seed: int, share: float) -> None:
     """Counting, as the plan does, what each window costs beside its pixels."""

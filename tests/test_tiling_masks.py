@@ -33,7 +33,7 @@ def star(seed: int, centre: tuple[float, float], radius: float, points: int) -> 
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     seed=st.integers(0, 9999),
     points=st.integers(3, 40),
@@ -58,7 +58,7 @@ def test_a_pixel_is_inside_when_its_centre_is(
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(x=st.integers(-15, 45), y=st.integers(-15, 35), w=st.integers(0, 30), h=st.integers(0, 30))
 def test_every_box_gives_the_pixels_of_the_whole(x: int, y: int, w: int, h: int) -> None:
     shape = star(3, FRAME.to_level0(20, 15), 400, 25)
@@ -67,7 +67,7 @@ def test_every_box_gives_the_pixels_of_the_whole(x: int, y: int, w: int, h: int)
     np.testing.assert_array_equal(part, whole[y + 20 : y + h + 20, x + 20 : x + w + 20])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(step=st.sampled_from([1.0, 2.0, 4.0]), turn=st.integers(0, 3), seed=st.integers(0, 999))
 def test_neighbours_share_no_pixel_and_lose_none(step: float, turn: int, seed: int) -> None:
     """Integer outlines at even downsamples put edges and corners right on pixel centres."""

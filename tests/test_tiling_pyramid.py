@@ -42,7 +42,7 @@ def mean_of_existing_pixels(values: Map) -> Map:
     return out
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(width=st.integers(1, 9), height=st.integers(1, 9), seed=st.integers(0, 999))
 def test_halving_is_the_mean_half_up(width: int, height: int, seed: int) -> None:
     values = some_map(width, height, seed)
@@ -95,7 +95,7 @@ def test_openslide_sees_all_levels_and_the_resolution(
             values = halved(values)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(mpp=st.tuples(st.floats(0.05, 40), st.floats(0.05, 40)))
 def test_the_resolution_tags_are_precise(
     tmp_path_factory: pytest.TempPathFactory, mpp: tuple[float, float]

@@ -29,7 +29,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 880), st.integers(0, 680), st.integers(1, 90), st.integers(1, 90))
 def test_a_rectangle_drawn_alone_has_the_pixels_of_the_whole(
     x: int, y: int, width: int, height: int

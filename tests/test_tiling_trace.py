@@ -52,7 +52,7 @@ def maps(draw: st.DrawFn) -> Map:
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=maps())
 def test_polygons_are_what_gdal_traces_at_once(values: Map) -> None:
     mask = (values >= 128).astype(np.uint8)
@@ -67,7 +67,7 @@ def test_polygons_are_what_gdal_traces_at_once(values: Map) -> None:
     assert found == {shapely.normalize(polygon).wkb for polygon in expected}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=maps(), block=st.integers(1, 30))
 def test_blocks_leave_no_trace(values: Map, block: int) -> None:
     whole = trace_regions(reader(values), size(values), 0.5, block=1000)
@@ -78,7 +78,7 @@ def test_blocks_leave_no_trace(values: Map, block: int) -> None:
     ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=maps(), block=st.integers(1, 30))
 def test_regions_are_exact_valid_and_in_order(values: Map, block: int) -> None:
     regions = trace_regions(reader(values), size(values), 0.5, block=block)
@@ -138,7 +138,7 @@ def test_small_regions_can_be_left_out() -> None:
     assert trace_regions(reader(values), (9, 9), 0.5, least_area_px=9) == []
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=maps(), block=st.integers(1, 30), least=st.integers(2, 30))
 def test_small_regions_are_left_out_whatever_the_blocks(
     values: Map, block: int, least: int
@@ -176,7 +176,7 @@ def test_progress_counts_to_the_end() -> None:
     assert heard[-1][0] == heard[-1][1]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(-0.5, 1.5))
 def test_the_first_value_above_a_threshold(threshold: float) -> None:
     first = first_value_above(threshold)
@@ -190,7 +190,7 @@ def test_values_at_the_threshold_are_not_above(threshold: float, first: int) -> 
     assert first_value_above(threshold) == first
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     values=maps(),
     downsample=st.floats(0.3, 60),
@@ -213,7 +213,7 @@ def test_level0_polygons_are_valid_and_keep_their_area(
         assert painted.sum() == region.area_px
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=maps(), x=st.floats(0.1, 9), y=st.floats(0.1, 9))
 def test_diameter_and_inside_point(values: Map, x: float, y: float) -> None:
     for region in trace_regions(reader(values), size(values), 0.5)[:5]:

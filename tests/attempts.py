@@ -4,15 +4,17 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from service.engine.attempt import FENCE, Attempt, AttemptEnd, Progress
+from service.engine.attempt import FENCE, RESULT, Attempt, AttemptEnd, Progress
 from service.engine.run import supervise
+from tests.patience import SECONDS
 
 
 def map_attempt(jobs: Path, slide: Path, model: Path, number: int = 1, **request: Any) -> Attempt:
@@ -50,12 +52,13 @@ class UnderWay:
 
     def wait_for(self, condition: Callable[[Progress], bool]) -> Progress:
         """The first progress of a kind."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
+            over = bool(self.ends)  # before the look: then nothing comes after it
             for progress in list(self.progress):
                 if condition(progress):
                     return progress
-            assert not self.ends, self.ends
+            assert not over, self.ends
             time.sleep(0.005)
         raise AssertionError("it did not come so far")
 
@@ -63,9 +66,58 @@ class UnderWay:
         return any(progress.phase == phase for progress in self.progress)
 
     def end(self) -> AttemptEnd:
-        self._thread.join(120)
+        self._thread.join(SECONDS)
         assert self.ends, "it does not end"
         return self.ends[0]
+
+
+def halted(begin: Callable[[Path], Attempt], folder: Path) -> UnderWay:
+    """An attempt at a map, begun in a folder below `folder`, whose child stands still: it computes.
+
+    One that had its result before it could be suspended is let go, and another begun.
+    """
+    for number in range(10):
+        under_way = UnderWay(begin(folder / f"jobs{number}"))
+        under_way.wait_for(lambda progress: progress.phase == "canvas")
+        for worker in filter(halt, workers()):
+            if not (under_way.attempt.folder / RESULT).exists():
+                return under_way
+            worker.resume()
+        under_way.end()
+    raise AssertionError("every attempt was over before it could be suspended")
+
+
+def halt(process: psutil.Process) -> bool:
+    """Suspend a process; whether it was still there for that, and stands still now."""
+    with suppress(psutil.NoSuchProcess):
+        process.suspend()
+        while (status := process.status()) != psutil.STATUS_ZOMBIE:
+            if status == psutil.STATUS_STOPPED:
+                return True
+            time.sleep(0.001)
+    return False
+
+
+@contextmanager
+def suspended(processes: Iterable[psutil.Process]) -> Iterator[None]:
+    """These stand still until the block ends, as far as they are there."""
+    held = list(filter(halt, processes))
+    try:
+        yield
+    finally:
+        for process in held:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def mapping() -> list[psutil.Process]:
+    """The engines' children below this process, wherever the engines are."""
+    below = psutil.Process().children(recursive=True)
+    found = []
+    for process in filter(_is_engine, below):
+        with suppress(psutil.NoSuchProcess):
+            found += process.children()
+    return found
 
 
 def engines() -> list[psutil.Process]:
@@ -75,7 +127,16 @@ def engines() -> list[psutil.Process]:
 
 def workers() -> list[psutil.Process]:
     """The engines' children, each at an attempt."""
-    return [child for engine in engines() for child in engine.children()]
+    found: list[psutil.Process] = []
+    for engine in engines():
+        with suppress(psutil.NoSuchProcess):
+            found += engine.children()
+    return found
+
+
+def engine_pids() -> list[int]:
+    """Those of whichever process runs this."""
+    return [engine.pid for engine in engines()]
 
 
 def _is_engine(process: psutil.Process) -> bool:

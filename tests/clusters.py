@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+import psutil
 
 from tests.conftest import REPOSITORY
 from tests.served import free_port
@@ -46,6 +48,20 @@ class Cluster:
         self.workers = [worker for worker in self.workers if worker.poll() is None]
         while len(self.workers) < count:
             self.start_worker()
+
+
+def embedded_workers() -> list[psutil.Process]:
+    """The workers of the clusters that are embedded in this process."""
+    return [
+        child for child in psutil.Process().children() if "spawn_main" in " ".join(_words_of(child))
+    ]
+
+
+def _words_of(process: psutil.Process) -> list[str]:
+    with suppress(psutil.NoSuchProcess):
+        words: list[str] = process.cmdline()
+        return words
+    return []
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:

@@ -1,6 +1,5 @@
 """A server with keys of two groups, and jobs in any state, for tests over HTTP."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from service.records.database import Records, new_id, now
 from service.records.tables import Job
 from service.results import ResultPlace
 from service.settings import Settings
+from tests.patience import SECONDS, wait_for
 from tests.served import served
 
 NOBODY = "nobody://nowhere"  # no address of a cluster: it is never reached
@@ -72,14 +72,15 @@ class Lab:
         with self.records.begin() as session:
             session.execute(sa.update(Job).where(Job.id == job_id).values(**values))
 
-    def finish(self, job: dict[str, Any], seconds: float = 120) -> dict[str, Any]:
+    def job(self, job: dict[str, Any]) -> dict[str, Any]:
+        """A job as it is by now."""
+        found: dict[str, Any] = self.anna.get(job["links"]["self"]).json()
+        return found
+
+    def finish(self, job: dict[str, Any]) -> dict[str, Any]:
         """The job as it is once it is finished."""
-        deadline = time.monotonic() + seconds
-        while job["finished_at"] is None:
-            assert time.monotonic() < deadline, f"the job is still {job['state']}"
-            time.sleep(0.1)
-            job = self.anna.get(job["links"]["self"]).json()
-        return job
+        wait_for(lambda: self.job(job)["finished_at"] is not None)
+        return self.job(job)
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def lab(settings: Settings, *, works: bool = False) -> Iterator[Lab]:
                 httpx.Client(
                     base_url=client.base_url,
                     headers={"Authorization": f"Bearer {key}"},
-                    timeout=60,
+                    timeout=SECONDS,
                 )
             )
             for key in others

@@ -17,6 +17,7 @@ from service.records.tables import Job, SlideRecord
 from service.services import Services
 from service.settings import Settings
 from tests.conftest import draw_slide
+from tests.patience import SECONDS
 
 MODEL = "random"
 FINAL = {"succeeded", "failed", "cancelled"}
@@ -60,11 +61,9 @@ class Bench:
     def job(self, job: Job, *, who: Principal = LOCAL) -> Job:
         return self.services.jobs.get(who, job.id)
 
-    def wait(
-        self, job: Job, *, until: Callable[[Job], bool] | None = None, seconds: float = 60
-    ) -> Job:
+    def wait(self, job: Job, *, until: Callable[[Job], bool] | None = None) -> Job:
         """The job once it is finished, or as soon as something is true of it."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + SECONDS
         reached = until or (lambda job: job.state in FINAL)
         owner = replace(LOCAL, group=job.group)
         while not reached(found := self.job(job, who=owner)):
@@ -91,10 +90,3 @@ def bench(settings: Settings, task: Task) -> Iterator[Bench]:
     finally:
         runner.drain()
         services.records.close()
-
-
-def wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

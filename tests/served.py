@@ -1,23 +1,28 @@
 """A real server on loopback, in a thread of the test's process."""
 
+import random
 import socket
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 
 from service.serving import Server
 from service.settings import Settings
+from tests import patience
+
+# Below those that the kernel gives to whoever connects: of them one may be taken before it is used,
+# and who calls in vain at one can reach itself
+PORTS = iter(random.SystemRandom().sample(range(20_000, 32_000), 12_000))
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nobody listens on, another one each time."""
+    for port in PORTS:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 @contextmanager
@@ -31,18 +36,19 @@ def served(settings: Settings, *, key: str | None = None) -> Iterator[httpx.Clie
     server = Server(settings)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
-    deadline = time.monotonic() + 60
-    while not (server.started and (server.lifecycle.prepared or settings.database)):
+
+    def begun() -> bool:
         assert thread.is_alive(), "the server did not start"
-        assert time.monotonic() < deadline, "the server takes too long to start"
-        time.sleep(0.02)
+        return server.started and (server.lifecycle.prepared or settings.database is not None)
+
+    patience.wait_for(begun)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         with httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60
+            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=patience.SECONDS
         ) as client:
             yield client
     finally:
         server.should_exit = True
-        thread.join(60)
+        thread.join(patience.SECONDS)
         assert not thread.is_alive(), "the server does not stop"

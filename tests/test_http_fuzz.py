@@ -1,7 +1,6 @@
 """Whatever is sent to any route: no fault of the server, and no answer beside the document."""
 
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +28,7 @@ from service.http.principals import Scope
 from service.records.database import Records
 from service.settings import Limits, Settings
 from tests.conftest import draw_slide, write_random_model
+from tests.patience import SECONDS, wait_for
 from tests.served import served
 
 EXAMPLES = int(os.environ.get("EXTENT_FUZZ_EXAMPLES", "8"))
@@ -90,8 +90,7 @@ def _made(client: httpx.Client) -> dict[str, str]:
     job = client.post("/v1/jobs", json={"slide": slide, "model": "random", "mpp": 1.0})
     assert job.status_code == 202, job.text
     job_id = job.json()["id"]
-    while client.get(f"/v1/jobs/{job_id}").json()["state"] in ("queued", "running"):
-        time.sleep(0.2)
+    wait_for(lambda: client.get(f"/v1/jobs/{job_id}").json()["finished_at"] is not None)
     return {"slide_id": slide, "job_id": job_id, "name": "random"}
 
 
@@ -106,7 +105,7 @@ def complaints(api: Api, mode: GenerationMode, checks: list[Any], *, known: bool
         def ask(case: Any) -> None:
             for name in set(case.path_parameters or {}) & set(api.known) if known else ():
                 case.path_parameters[name] = api.known[name]
-            case.call_and_validate(checks=checks, timeout=30)
+            case.call_and_validate(checks=checks, timeout=SECONDS)
 
         try:
             ask()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.settings import Limits, Settings
 from tests.conftest import draw_slide
 from tests.lab import Lab, lab, refused
 from tests.outlined import write_measured_slide
+from tests.patience import wait_for
 
 MODEL = "breast-idc"
 UNKNOWN = "0" * 32
@@ -178,14 +180,15 @@ def test_a_slide_that_went_is_gone(served_lab: Lab) -> None:
 
 
 def _eventually_listed(served_lab: Lab, path: Path) -> str:
-    import time
+    listed: list[str] = []
 
-    for _ in range(100):
-        try:
-            return served_lab.slide(path.name)
-        except StopIteration:
-            time.sleep(0.1)
-    raise AssertionError("the new slide is never listed")
+    def is_listed() -> list[str]:
+        with suppress(StopIteration):
+            listed.append(served_lab.slide(path.name))
+        return listed
+
+    wait_for(is_listed)
+    return listed[0]
 
 
 def test_jobs_are_their_groups_alone(served_lab: Lab) -> None:

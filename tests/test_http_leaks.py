@@ -5,7 +5,6 @@ import io
 import json
 import logging
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from service.http.principals import Scope
 from service.records.database import Records
 from service.settings import Limits, Settings
 from tests.conftest import write_random_model
+from tests.patience import wait_for
 from tests.served import served
 
 IN_SLIDE = "MRNZZ4711"  # in every text of the slides' own metadata
@@ -167,11 +167,12 @@ def work(client: httpx.Client, seen: Seen) -> dict[str, str]:
     seen.add("POST /v1/jobs", job)
     assert job.status_code == 202, job.text
     job_id = job.json()["id"]
-    deadline = time.monotonic() + 120
-    while (state := client.get(f"/v1/jobs/{job_id}").json()["state"]) in ("queued", "running"):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    assert state == "succeeded"
+
+    def state() -> str:
+        return str(client.get(f"/v1/jobs/{job_id}").json()["state"])
+
+    wait_for(lambda: state() not in ("queued", "running"))
+    assert state() == "succeeded"
     return {"slide_id": slide, "job_id": job_id, "name": "random"}
 
 

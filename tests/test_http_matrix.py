@@ -19,6 +19,7 @@ from service.http.principals import Scope
 from service.records.database import Records, new_id, now
 from service.records.tables import Job, SlideRecord, TrainedModel, Upload
 from service.settings import Limits, Settings
+from tests.patience import SECONDS
 from tests.served import served
 
 OFTEN = Limits(requests_per_minute=10**7, anonymous_per_minute=10**7)
@@ -114,7 +115,7 @@ def askers(settings: Settings) -> Iterator[Askers]:
         clients = {"nobody": nobody}
         for who, token in tokens.items():
             headers = {"Authorization": f"Bearer {token}"}
-            clients[who] = httpx.Client(base_url=nobody.base_url, headers=headers, timeout=60)
+            clients[who] = httpx.Client(base_url=nobody.base_url, headers=headers, timeout=SECONDS)
         yield Askers(clients, ours)
         for client in clients.values():
             client.close()

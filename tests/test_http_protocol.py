@@ -10,6 +10,7 @@ import pytest
 
 from service.http.protocol import SECONDS_TO_END
 from service.settings import Settings
+from tests.patience import SECONDS
 from tests.served import served
 
 JSON = b"Host: localhost\r\nContent-Type: application/json\r\n"
@@ -29,7 +30,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 @contextmanager
 def connected(client: httpx.Client) -> Iterator[socket.socket]:
     address = (client.base_url.host, client.base_url.port or 80)
-    with socket.create_connection(address, timeout=10) as raw:
+    with socket.create_connection(address, timeout=SECONDS) as raw:
         yield raw
 
 

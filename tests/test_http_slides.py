@@ -1,5 +1,4 @@
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from service.records.tables import Audit, OutlineVersion, SlideRecord
 from service.settings import Settings
 from tests.conftest import draw_slide
 from tests.lab import NOBODY
+from tests.patience import wait_for
 from tests.served import served
 
 
@@ -97,10 +97,7 @@ def test_real_slides(data: Path, tmp_path: Path) -> None:
 def test_pages_and_search(lab: Lab) -> None:
     for number in range(5):
         shutil.copy(lab.settings.data / "b drawn.png", lab.settings.data / f"Ä{number}.png")
-    deadline = time.monotonic() + 20
-    while len(lab.slides()) < 7:  # seen once the last look at the folder is old
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_for(lambda: len(lab.slides()) >= 7)  # seen once the last look at the folder is old
     lab.uploaded("ä-mine.png")
     lab.uploaded("ä-theirs.png", group="others")
     names: list[str] = []

@@ -1,8 +1,7 @@
 """Deep-zoom tiles and thumbnails over HTTP."""
 
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 
 from service.settings import Settings
 from tests.made_slides import SIDE, TILE, write_aperio
+from tests.patience import wait_for
 from tests.served import served
 
 TOP = 11  # 2 ** 11 = 2048
@@ -144,15 +144,6 @@ def test_a_slide_that_changes_or_goes_shows_so(tmp_path: Path) -> None:
         slide = slide_id(client, "s.svs")
         before = tile(client, f"{TOP}/0_0", slide)
         write_aperio(data / "s.svs.new", seed=2).replace(path)
-        assert eventually(lambda: tile(client, f"{TOP}/0_0", slide).content != before.content)
+        wait_for(lambda: tile(client, f"{TOP}/0_0", slide).content != before.content)
         path.unlink()
-        assert eventually(lambda: tile(client, f"{TOP}/0_0", slide).status_code in (404, 410))
-
-
-def eventually(true: Callable[[], bool], seconds: float = 10) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if true():
-            return True
-        time.sleep(0.2)
-    return False
+        wait_for(lambda: tile(client, f"{TOP}/0_0", slide).status_code in (404, 410))

@@ -15,6 +15,7 @@ from service.records.database import Records
 from service.settings import Limits, Settings
 from tests.drawn import draw_case
 from tests.outlined import collection, feature, slide_ids, square, write_measured_slide
+from tests.patience import SECONDS, wait_for
 from tests.served import served
 
 SLIDES = 3
@@ -79,7 +80,7 @@ def request(slides: dict[str, str], **more: Any) -> dict[str, Any]:
 
 def awaited(client: httpx.Client, path: str, *states: str) -> dict[str, Any]:
     """The job or training when it is in one of the states."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         job: dict[str, Any] = client.get(path).json()
         if job["state"] in states:
@@ -144,10 +145,7 @@ def test_a_training_is_cancelled_and_another_can_have_its_name(
 ) -> None:
     asked = request(slides, name="stopped", epochs=1000)
     path = client.post("/v1/trainings", json=asked).headers["Location"]
-    deadline = time.monotonic() + 120
-    while not client.get(f"{path}/curves").json()["epochs"]:  # seen while it runs
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: client.get(f"{path}/curves").json()["epochs"])  # seen while it runs
     assert client.get(path).json()["phase"] == "training"
     assert client.delete(path, headers=keys["writer"]).status_code == 403
     assert client.delete(path, headers=keys["stranger"]).status_code == 404

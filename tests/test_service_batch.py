@@ -15,6 +15,7 @@ from service.cluster import Share, check_address, embedded
 from service.inputs import SlideInput
 from service.tasks import MapSettings, Model, SlideJob, SlideOutcome, Update, topic_of
 from service.throttle import Throttle
+from tests.patience import SECONDS
 from tiling.resolution import Resolution
 
 
@@ -78,13 +79,20 @@ def test_progress_arrives_while_slides_are_under_way(tmp_path: Path) -> None:
 
         for done in range(3):
             get_worker().log_event(topic, asdict(Update(job.slide.name, "canvas", done, 2)))
-        time.sleep(0.5)
+        while not (job.out / "heard").exists():
+            time.sleep(0.02)
         return SlideOutcome(job.slide.name, "done")
 
     heard: list[Update] = []
+
+    def hear(update: Update) -> None:
+        heard.append(update)
+        if update.done == 2:
+            (tmp_path / "heard").touch()
+
     with embedded(Share(1, 1)) as client:
         outcomes: Iterator[SlideOutcome] = Batch(
-            client, jobs(tmp_path, "a"), hear=heard.append, task=task
+            client, jobs(tmp_path, "a"), hear=hear, task=task
         ).outcomes()
         assert [outcome.name for outcome in outcomes] == ["a"]
     assert heard == [Update("a", "canvas", done, 2) for done in range(3)]
@@ -103,7 +111,7 @@ def test_an_embedded_cluster_shows_nothing_over_http() -> None:
         ports += [worker["services"]["dashboard"] for worker in info["workers"].values()]
         for port in ports:
             for path in ("health", "info/main/workers.html", "json/identity.json", "metrics"):
-                connection = HTTPConnection("127.0.0.1", port, timeout=20)
+                connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS)
                 connection.request("GET", f"/{path}")
                 assert connection.getresponse().status == 404
                 connection.close()

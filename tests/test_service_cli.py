@@ -15,6 +15,7 @@ from PIL import Image
 from service.locks import held
 from tests.conftest import REPOSITORY, command, draw_slide, extent
 from tests.fabricated import write_rectangles
+from tests.patience import SECONDS
 
 FILES = ["extent.geojson", "overlay.png", "probability.tiff", "summary.json"]
 
@@ -243,7 +244,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_can(
     assert process.stdout
     assert any("canvas" in line for line in process.stdout)
     os.killpg(process.pid, signum)  # as a terminal does: to all processes at once
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=SECONDS)
     assert process.returncode == 128 + signum
     assert said.startswith(f"extent: stopped by {signum.name}.")
     assert "run the same command again" in said

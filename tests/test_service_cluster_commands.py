@@ -20,8 +20,10 @@ from annotations.errors import ExtentError, UsageError
 from service.certificates import make_certificates, security
 from service.cluster import connected
 from service.engine.run import run_attempt
+from service.process import NICENESS
 from tests.attempts import content, map_attempt
 from tests.conftest import REPOSITORY, command, draw_slide, extent
+from tests.patience import SECONDS, wait_for
 from tests.served import free_port
 
 
@@ -40,20 +42,18 @@ def running(*arguments: object) -> "Iterator[subprocess.Popen[bytes]]":
         yield process
         if process.poll() is None:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(SECONDS) == 0
     finally:
         process.kill()
         process.wait()
 
 
 def listening(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while True:
+    def answered() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(answered)
 
 
 def worker_pid() -> int:
@@ -66,7 +66,7 @@ def family(pid: int) -> set[int]:
 
 def next_worker(client: Client, before: int) -> int:
     """The process that works once another one has taken its place."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         for pid in client.run(os.getpid, on_error="ignore").values():
             if pid != before:
@@ -88,14 +88,14 @@ def test_a_cluster_behind_tls_does_attempts_and_outlives_kills(
         listening(port)
         with connected(address, tls) as client:
             end = client.submit(run_attempt, map_attempt(tmp_path / "a", slide, random_model))
-            assert end.result(timeout=120).status == "done"
-            pid = client.submit(worker_pid, pure=False).result(timeout=60)
-            assert psutil.Process(pid).nice() == 10
+            assert end.result(timeout=SECONDS).status == "done"
+            pid = client.submit(worker_pid, pure=False).result(timeout=SECONDS)
+            assert psutil.Process(pid).nice() == max(os.nice(0), NICENESS)
             assert pid in family(worker.pid)
             os.kill(pid, signal.SIGKILL)
             assert next_worker(client, pid) in family(worker.pid)
             end = client.submit(run_attempt, map_attempt(tmp_path / "b", slide, random_model))
-            assert end.result(timeout=120).status == "done"
+            assert end.result(timeout=SECONDS).status == "done"
         results = [tmp_path / name / "job" / "1" / "result" for name in ("a", "b")]
         assert content(results[0]) == content(results[1])
 
@@ -115,7 +115,7 @@ def test_a_worker_listens_where_the_scheduler_can_reach_it(tls: Path) -> None:
         running("worker", f"tls://{own}:{port}", "--tls", tls),
         connected(f"tls://{own}:{port}", tls) as client,
     ):
-        client.wait_for_workers(1, timeout=60)
+        client.wait_for_workers(1, timeout=SECONDS)
         (address,) = client.run(os.getpid)
         assert address.startswith(f"tls://{own}:")
 
@@ -128,7 +128,7 @@ def test_a_worker_comes_back_to_a_scheduler_that_was_killed(tls: Path) -> None:
             with running("scheduler", "--port", port, "--tls", tls) as scheduler:
                 listening(port)
                 with connected(address, tls) as client:
-                    assert client.submit(worker_pid, pure=False).result(timeout=90)
+                    assert client.submit(worker_pid, pure=False).result(timeout=SECONDS)
                 scheduler.kill()
                 scheduler.wait()
 
@@ -209,7 +209,7 @@ def test_wrong_use_is_told(tmp_path: Path, arguments: tuple[str, ...], said: str
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=SECONDS,
         check=False,
     )
     assert found.returncode == 2

@@ -10,6 +10,7 @@ import pytest
 
 from service.readers import jail
 from tests.conftest import REPOSITORY
+from tests.patience import SECONDS
 
 pytestmark = pytest.mark.skipif(not jail.available(), reason="this kernel has no Landlock")
 
@@ -25,7 +26,7 @@ def jailed(code: str, *arguments: object) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=SECONDS,
     )
     return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
 
@@ -91,7 +92,7 @@ def test_a_link_put_in_the_place_of_a_file_leads_nowhere(files: tuple[Path, Path
             assert process.poll() is None
         inside.unlink()
         inside.symlink_to(outside)
-        said = process.communicate("\n", timeout=30)[1]
+        said = process.communicate("\n", timeout=SECONDS)[1]
     assert "PermissionError" in said
 
 

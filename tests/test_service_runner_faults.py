@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,10 +25,12 @@ from service.records.tables import Job
 from service.settings import Retention, Settings
 from tests.clusters import Cluster, cluster
 from tests.conftest import REPOSITORY
+from tests.patience import wait_for
 from tests.postgres import postgresql
-from tests.runners import Bench, bench, leave_result, server_settings, wait_for
+from tests.runners import Bench, bench, leave_result, server_settings
 
 STEPS = 10
+HELD = "held"  # a file in the folder of slides: while it is there, no attempt comes to its end
 FILLS = 512 << 20  # bytes
 
 
@@ -37,17 +38,20 @@ def steady(attempt: Attempt) -> AttemptEnd:
     """An engine that works for two seconds, heeds its fence and notes what it did."""
     import time
     from dataclasses import asdict
+    from pathlib import Path
 
     from distributed import get_worker
 
     with (attempt.folder.parent / "log").open("a") as log:
         log.write(f"{attempt.number}\n")
-    for step in range(STEPS):
+    held, step = Path(attempt.request["slide_path"]).with_name(HELD), 0
+    while step < STEPS or held.exists():
         if attempt.fence.read_text() != str(attempt.number):
             return AttemptEnd(attempt.job_id, attempt.number, "stopped")
-        told = Progress(attempt.job_id, attempt.number, "canvas", step, STEPS)
+        told = Progress(attempt.job_id, attempt.number, "canvas", min(step, STEPS), STEPS)
         get_worker().log_event(TOPIC, asdict(told))
         time.sleep(0.2)
+        step += 1
     return leave_result(attempt)
 
 
@@ -59,9 +63,9 @@ def deaf(attempt: Attempt) -> AttemptEnd:
     return leave_result(attempt, f"by {attempt.number}")
 
 
-def finished(server: Bench, jobs: list[Job], seconds: float = 90) -> list[Job]:
+def finished(server: Bench, jobs: list[Job]) -> list[Job]:
     """The jobs, all of which have succeeded, each with one whole result."""
-    found = [server.wait(job, seconds=seconds) for job in jobs]
+    found = [server.wait(job) for job in jobs]
     for job in found:
         assert (job.state, job.reason) == ("succeeded", None)
         summary = server.services.jobs.result_folder(job) / "summary.json"
@@ -85,27 +89,38 @@ def elsewhere(settings: Settings) -> Iterator[tuple[Cluster, Bench]]:
         yield others, server
 
 
-def under_way(server: Bench, jobs: list[Job], count: int) -> None:
-    """Wait until so many jobs are being worked on at once."""
+@contextmanager
+def under_way(server: Bench, count: int) -> Iterator[list[Job]]:
+    """Jobs, two of which are being worked on at once until the block ends."""
+    held = server.services.settings.data / HELD
+    held.touch()
+    jobs = [server.submit("well") for _ in range(count)]
 
     def running(job: Job) -> bool:
         found = server.job(job)
         return found.state == "running" and found.done > 0
 
-    wait_for(lambda: sum(map(running, jobs)) >= count)
+    wait_for(lambda: sum(map(running, jobs)) >= 2)
+    try:
+        yield jobs
+    finally:
+        held.unlink()
 
 
 @pytest.mark.slow
 def test_a_scheduler_that_is_killed_and_comes_back_loses_nothing(settings: Settings) -> None:
     with elsewhere(settings) as (others, server):
-        jobs = [server.submit("well") for _ in range(4)]
-        under_way(server, jobs, 2)
-        others.kill_scheduler()
-        wait_for(lambda: server.runner.state.said == AWAY)
-        assert {server.job(job).state for job in jobs} <= {"queued", "running"}
+        with under_way(server, 4) as jobs:
+            others.kill_scheduler()
+            wait_for(lambda: server.runner.state.said == AWAY)
+            assert {server.job(job).state for job in jobs} <= {"queued", "running"}
         others.start_scheduler()
-        others.keep_workers(2)
-        threading.Timer(3, others.keep_workers, (2,)).start()  # those that left with it
+
+        def all_end() -> bool:
+            others.keep_workers(2)  # some leave with the scheduler, at some time
+            return all(server.job(job).state == "succeeded" for job in jobs)
+
+        wait_for(all_end)
         done = finished(server, jobs)
         assert any(job.attempt > 1 for job in done)
         assert {job.losses for job in done} == {0}
@@ -114,9 +129,8 @@ def test_a_scheduler_that_is_killed_and_comes_back_loses_nothing(settings: Setti
 @pytest.mark.slow
 def test_killed_workers_lose_nothing_and_no_workers_are_waited_for(settings: Settings) -> None:
     with elsewhere(settings) as (others, server):
-        jobs = [server.submit("well") for _ in range(4)]
-        under_way(server, jobs, 2)
-        others.kill_worker()
+        with under_way(server, 4) as jobs:
+            others.kill_worker()
         wait_for(lambda: any(server.job(job).attempt == 2 for job in jobs))
         others.kill_worker()
         wait_for(lambda: server.runner.state.said == NONE_THERE)
@@ -174,16 +188,15 @@ def test_a_database_that_is_away_while_jobs_run_costs_nothing(
     with postgresql() as database:
         url = database.new_database(new_id())
         with bench(replace(settings, database=url), steady) as server:
-            jobs = [server.submit("well") for _ in range(4)]
-            under_way(server, jobs, 2)
-            database.stop()
+            with under_way(server, 4) as jobs:
+                database.stop()
             try:
                 with pytest.raises(RecordsError):
                     server.job(jobs[0])
                 with pytest.raises((RecordsError, Problem)):
                     server.submit("well")
                 time.sleep(seconds)
-                assert not server.runner.state.ready
+                wait_for(lambda: not server.runner.state.ready)
             finally:
                 database.start()
             done = finished(server, jobs)
@@ -276,10 +289,11 @@ def test_a_server_that_is_killed_loses_nothing_and_the_next_goes_on(
     settings: Settings, tmp_path: Path
 ) -> None:
     first = Server(settings, tmp_path, "steady")
+    (settings.data / HELD).touch()
     ids = [first.submit("well") for _ in range(4)]
     wait_for(lambda: any((settings.jobs / job / "log").exists() for job in ids))
-    time.sleep(0.5)
     first.kill()
+    (settings.data / HELD).unlink()
     with bench(settings, steady) as server:
         jobs = [server.services.jobs.get(LOCAL, job_id) for job_id in ids]
         assert len(server.services.jobs.page(LOCAL)[0]) == 4

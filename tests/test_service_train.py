@@ -6,13 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from model.openvino_predictor import cpu_computes_bf16
 from tests.drawn import draw_patients
+from tests.patience import SECONDS, wait_for
 
 CONFIG = """
 epochs = 4
@@ -125,12 +125,14 @@ def test_interrupted_training_says_how_to_go_on(work: Path, tmp_path: Path) -> N
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "long" / "state.safetensors").exists():
-        assert time.monotonic() < deadline and running.poll() is None
-        time.sleep(0.1)
+
+    def has_begun() -> bool:
+        assert running.poll() is None
+        return (tmp_path / "long" / "state.safetensors").exists()
+
+    wait_for(has_begun)
     running.send_signal(signal.SIGTERM)
-    _, said = running.communicate(timeout=60)
+    _, said = running.communicate(timeout=SECONDS)
     assert running.returncode == 128 + signal.SIGTERM
     assert "--resume" in said and "Traceback" not in said
     assert not (tmp_path / "long" / "model.safetensors").exists()

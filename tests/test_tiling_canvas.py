@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from annotations.errors import ResultError
+from tests.patience import wait_for
 from tiling.canvas import Canvas
 from tiling.frame import Box
 
@@ -183,6 +184,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from tiling.canvas import Canvas
+from tests.patience import wait_for
 from tiling.frame import Box
 planes, width, height, side = map(int, sys.argv[2:])
 boxes = [Box(x, y, side, side) for y in range(0, height, side) for x in range(0, width, side)]
@@ -280,8 +282,9 @@ def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
 def test_finished_boxes_become_safe_without_being_asked(tmp_path: Path) -> None:
     with opened(tmp_path) as canvas:
         empty = (tmp_path / "values.journal").stat().st_size
-        deadline = time.monotonic() + 60
-        while (tmp_path / "values.journal").stat().st_size == empty:
+
+        def grown() -> bool:
             canvas.write(BOXES[0], content(BOXES[0]))
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+            return (tmp_path / "values.journal").stat().st_size > empty
+
+        wait_for(grown)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.patience import SECONDS
 from tiling.canvas import Canvas, carry_over
 from tiling.canvas_view import CanvasFacts, CanvasView
 from tiling.frame import Box, Frame
@@ -154,7 +155,7 @@ def test_another_process_sees_a_canvas_grow(tmp_path: Path) -> None:
     ) as writer:
         assert writer.stdin
         for done in range(1, 8):
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + SECONDS
             while True:
                 view = CanvasView.open(tmp_path)
                 if view is not None:

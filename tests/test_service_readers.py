@@ -24,19 +24,18 @@ from service.readers.reader import Reader
 from service.readers.slide_ref import own_files
 from tests.conftest import REPOSITORY, draw_slide
 from tests.made_slides import claim_jpeg_size, write_aperio, write_mirax, write_png_head, write_vms
+from tests.patience import SECONDS
 
 T = TypeVar("T")
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 MODULE = "service.readers.child"
 
 
-def with_pool(
-    act: Callable[[ReaderPool], Awaitable[T]], *, most: int = 4, patience: float = 30.0
-) -> T:
+def with_pool(act: Callable[[ReaderPool], Awaitable[T]], *, most: int = 4) -> T:
     """What `act` returns of a pool that is open meanwhile."""
 
     async def run() -> T:
-        pool = ReaderPool(most, patience=patience)
+        pool = ReaderPool(most, patience=SECONDS)
         await pool.start()
         try:
             return await act(pool)
@@ -69,10 +68,20 @@ def at_work(path: Path) -> psutil.Process:
 def opened_by(pid: int) -> list[Path]:
     """What a process has open just now; files that it closes meanwhile are left out."""
     found = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):
-            found.append(link.readlink())
+    with suppress(FileNotFoundError, ProcessLookupError):  # it may end meanwhile
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                found.append(link.readlink())
     return found
+
+
+async def asked_in_vain(pool: ReaderPool, slide: SlideRef) -> "asyncio.Task[bytes]":
+    """A tile that was asked of a reader that is suspended."""
+    asked = asyncio.create_task(pool.tile(slide, 11, 0, 0))
+    while not pool.asking:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)  # now it is the reader's, too
+    return asked
 
 
 @pytest.fixture
@@ -80,9 +89,9 @@ def slide(tmp_path: Path) -> SlideRef:
     return SlideRef("a" * 32, write_aperio(tmp_path / "slide.svs"))
 
 
-def refusal(act: Callable[[ReaderPool], Awaitable[object]], **options: float) -> str:
+def refusal(act: Callable[[ReaderPool], Awaitable[object]]) -> str:
     with pytest.raises(SlideError) as caught:
-        with_pool(act, **options)  # type: ignore[arg-type]
+        with_pool(act)
     return str(caught.value)
 
 
@@ -144,15 +153,22 @@ def test_what_is_no_slide_is_refused_without_its_name(
 def test_a_reader_that_is_killed_takes_nothing_with_it(slide: SlideRef) -> None:
     """Killed ever again while hundreds of tiles are asked for: each comes, and is the same."""
     places = [(11, column, row) for column in range(8) for row in range(8)]
+    answered: list[bytes] = []
+
+    async def tile(pool: ReaderPool, place: tuple[int, int, int]) -> bytes:
+        answered.append(await pool.tile(slide, *place))
+        return answered[-1]
 
     async def tiles(pool: ReaderPool) -> list[bytes]:
-        return await asyncio.gather(*(pool.tile(slide, *place) for place in places))
+        return await asyncio.gather(*(tile(pool, place) for place in places))
 
     async def act(pool: ReaderPool) -> None:
         expected = await tiles(pool)
         asked = asyncio.gather(*(tiles(pool) for _ in range(5)))
         for _ in range(6):
-            await asyncio.sleep(0.1)
+            enough = len(answered) + 10  # no request may lose its reader too often
+            while len(answered) < enough and not asked.done():
+                await asyncio.sleep(0.01)
             for process in reader_processes():
                 process.send_signal(signal.SIGKILL)
         assert all(got == expected for got in await asked)
@@ -165,8 +181,7 @@ def test_a_decoder_that_fails_costs_one_request(slide: SlideRef) -> None:
         await pool.facts(slide)
         process = at_work(slide.path)
         process.suspend()
-        asked = asyncio.create_task(pool.tile(slide, 11, 0, 0))
-        await asyncio.sleep(0.1)
+        asked = await asked_in_vain(pool, slide)
         process.send_signal(signal.SIGSEGV)
         process.resume()
         with pytest.raises(SlideError, match="its decoder failed"):
@@ -180,11 +195,13 @@ def test_a_decoder_that_hangs_costs_one_request(slide: SlideRef) -> None:
     async def act(pool: ReaderPool) -> None:
         await pool.facts(slide)
         at_work(slide.path).suspend()
+        pool.patience = 0.5
         with pytest.raises(SlideError, match="too long"):
             await pool.tile(slide, 11, 0, 0)
+        pool.patience = SECONDS
         assert await pool.tile(slide, 11, 0, 0)
 
-    with_pool(act, patience=1.5)
+    with_pool(act)
 
 
 def test_a_slide_that_stops_its_readers_again_and_again_is_left_alone(slide: SlideRef) -> None:
@@ -193,16 +210,15 @@ def test_a_slide_that_stops_its_readers_again_and_again_is_left_alone(slide: Sli
             await pool.tile(slide, 11, 0, 0)
             process = at_work(slide.path)
             process.suspend()
-            asked = asyncio.create_task(pool.tile(slide, 11, 0, 0))
-            await asyncio.sleep(0.1)
+            asked = await asked_in_vain(pool, slide)
             process.send_signal(signal.SIGABRT)
             process.resume()
             with pytest.raises(SlideError, match="its decoder failed"):
                 await asked
         with pytest.raises(SlideError, match="left alone"):
             await pool.tile(slide, 11, 0, 0)
-        await asyncio.sleep(0.1)
-        assert len(reader_processes()) <= 1  # the warm one
+        while len(reader_processes()) > 1:  # the warm one
+            await asyncio.sleep(0.01)
 
     with_pool(act)
 
@@ -239,8 +255,8 @@ def test_too_many_requests_are_refused_at_once(slide: SlideRef) -> None:
             asyncio.create_task(pool.tile(slide, 11, 0, 0))
             for _ in range(pools.MOST_WAITING_OF_A_SLIDE + 20)
         ]
-        await asyncio.sleep(0.2)
-        refused = [task.exception() for task in asked if task.done()]
+        done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        refused = [task.exception() for task in done]
         assert any(isinstance(error, Problem) and error.status == 503 for error in refused)
         for task in asked:
             task.cancel()
@@ -255,7 +271,8 @@ def test_what_nobody_waits_for_any_more_is_not_decoded(slide: SlideRef) -> None:
         process = at_work(slide.path)
         process.suspend()
         asked = [asyncio.create_task(pool.thumbnail(slide, 2000)) for _ in range(200)]
-        await asyncio.sleep(0.1)
+        while pool.asking < len(asked) / 2:
+            await asyncio.sleep(0.01)
         for task in asked:
             task.cancel()
         await asyncio.gather(*asked, return_exceptions=True)
@@ -286,7 +303,7 @@ def test_a_forgotten_slide_is_closed(slide: SlideRef) -> None:
         await pool.facts(slide)
         process = at_work(slide.path)
         pool.forget(slide.id)
-        await asyncio.to_thread(process.wait, 10)
+        await asyncio.to_thread(process.wait, SECONDS)
 
     with_pool(act)
 
@@ -311,7 +328,7 @@ asyncio.run(main())
         readers = reader_processes(server.pid)
         assert readers
         server.kill()
-    assert not psutil.wait_procs(readers, timeout=10)[1]
+    assert not psutil.wait_procs(readers, timeout=SECONDS)[1]
 
 
 def test_an_index_that_names_a_file_elsewhere_gets_nothing(tmp_path: Path) -> None:
@@ -380,7 +397,7 @@ def test_a_link_swapped_in_is_not_followed(tmp_path: Path) -> None:
         reader = await Reader.start()
         try:
             with pytest.raises(SlideError):
-                await reader.open(files, None, jailed=True, within=30)
+                await reader.open(files, None, jailed=True, within=SECONDS)
         finally:
             await reader.end()
 
@@ -395,7 +412,7 @@ def test_a_reader_cannot_open_the_slide_next_to_its_own(tmp_path: Path) -> None:
         reader = await Reader.start()
         try:
             allowed = type(files)(files.path, (see,), files.stamp)
-            await reader.open(allowed, None, jailed=True, within=30)
+            await reader.open(allowed, None, jailed=True, within=SECONDS)
         finally:
             await reader.end()
 
@@ -436,7 +453,7 @@ def test_a_tile_that_claims_to_be_larger_than_memory_costs_one_request(tmp_path:
             await pool.tile(ref, 11, 0, 0)
         assert await pool.tile(ref, 11, 1, 0)
 
-    with_pool(act, patience=15)
+    with_pool(act)
 
 
 @pytest.mark.parametrize("side", [10_001, 50_000, 2_000_000_000])

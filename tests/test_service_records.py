@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ from service.records.database import Records, new_id
 from service.records.in_turn import InTurn, NotInTurn
 from service.records.tables import Audit, Job, Table
 from tests.conftest import REPOSITORY
+from tests.patience import SECONDS, wait_for
 from tests.postgres import Server, postgresql
 
 
@@ -75,7 +75,7 @@ def test_servers_that_start_at_once_do_not_collide(url: str) -> None:
         for _ in range(4)
     ]
     for process in started:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=SECONDS)
         assert process.returncode == 0, said
 
 
@@ -181,14 +181,14 @@ def test_a_lock_is_passed_on_in_turn() -> None:
     lock, order = InTurn(), list[int]()
 
     def take(number: int) -> None:
-        with lock.held(60):
+        with lock.held(SECONDS):
             order.append(number)
 
     with lock.held(1):
         threads = [threading.Thread(target=take, args=(number,)) for number in range(20)]
-        for thread in threads:
+        for number, thread in enumerate(threads):
             thread.start()
-            time.sleep(0.005)
+            wait_for(lambda before=number: lock.waiting > before)  # type: ignore[misc]
         with pytest.raises(NotInTurn), lock.held(0.01):
             pass
     for thread in threads:

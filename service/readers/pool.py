@@ -48,13 +48,13 @@ class _Member:
 
 
 class ReaderPool:
-    """At most `most` reader processes, each with `patience` seconds for an answer.
+    """At most `most` reader processes, each with `patience` seconds for an answer; that may change.
 
     All methods run in one event loop, but `forget`.
     """
 
     def __init__(self, most: int, *, patience: float = 30.0) -> None:
-        self._most, self._patience = most, patience
+        self._most, self.patience = most, patience
         self._cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         self._crews: OrderedDict[tuple[str, float | None], Crew] = OrderedDict()
         self._members: set[_Member] = set()
@@ -208,7 +208,7 @@ class ReaderPool:
         crew, reader = member.crew, None
         try:
             reader = await self._spare.take()
-            opened = await crew.opened(reader, jailed=self.jailed, within=self._patience)
+            opened = await crew.opened(reader, jailed=self.jailed, within=self.patience)
             if self._loop is not None:
                 self._spare.warm_up()
             if not opened:
@@ -218,7 +218,7 @@ class ReaderPool:
                 member.busy, member.idle_since = False, time.monotonic()
                 work = await crew.next()
                 member.busy = True
-                if not await crew.answered(work, reader, within=self._patience):
+                if not await crew.answered(work, reader, within=self.patience):
                     return
                 served += 1
         except (OSError, ReaderEnded, ReaderHung):

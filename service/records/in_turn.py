@@ -18,6 +18,11 @@ class InTurn:
         self._held = False
         self._waiting: deque[threading.Event] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
     @contextmanager
     def held(self, timeout: float) -> Iterator[None]:
         """Hold the lock.

@@ -39,8 +39,10 @@ from service.loopback import is_loopback
 from service.records.database import Records
 from service.services import Services
 from service.settings import Limits, Settings
+from tests.patience import wait_for
 from tests.served import served
 
+RARELY = 1  # a minute: once, and then not before the test is over
 KEY_IN_URL = "extent_0123456789abcdef_" + "0" * 64
 
 
@@ -301,35 +303,34 @@ class TestBodies:
 
 class TestRates:
     def test_a_key_that_asks_too_often_waits(self, settings: Settings) -> None:
-        slow = replace(settings, require_key=True, limits=Limits(requests_per_minute=60))
+        slow = replace(settings, require_key=True, limits=Limits(requests_per_minute=RARELY))
         with with_key(slow) as client:
-            answers = [client.get("/v1/session") for _ in range(14)]
-            refused = [answer for answer in answers if answer.status_code == 429]
-            assert 2 <= len(refused) <= 4
-            assert int(refused[0].headers["retry-after"]) >= 1
+            first, second = client.get("/v1/session"), client.get("/v1/session")
+            assert (first.status_code, second.status_code) == (200, 429)
+            assert int(second.headers["retry-after"]) >= 1
             assert client.get("/v2/health/live").status_code == 200  # that is another bucket
 
     def test_addresses_without_a_key_have_their_own(self, settings: Settings) -> None:
-        slow = replace(settings, require_key=True, limits=Limits(anonymous_per_minute=60))
+        slow = replace(settings, require_key=True, limits=Limits(anonymous_per_minute=RARELY))
         with with_key(slow) as client:
-            statuses = {client.get("/v2/health/live").status_code for _ in range(14)}
-            assert statuses == {200, 429}
+            statuses = [client.get("/v2/health/live").status_code for _ in range(2)]
+            assert statuses == [200, 429]
             assert client.get("/v1/session").status_code == 200
 
     def test_wrong_keys_are_counted_harder_and_right_ones_spared(self, settings: Settings) -> None:
-        slow = replace(settings, require_key=True, limits=Limits(failed_keys_per_minute=30))
+        slow = replace(settings, require_key=True, limits=Limits(failed_keys_per_minute=RARELY))
         with with_key(slow) as client:
             assert client.get("/v1/session").status_code == 200
-            wrong = [client.post("/v1/session", json={"key": "x"}).status_code for _ in range(8)]
-            assert wrong[0] == 401 and wrong[-1] == 429
+            wrong = [client.post("/v1/session", json={"key": "x"}).status_code for _ in range(2)]
+            assert wrong == [401, 429]
             assert client.get("/v1/session").status_code == 200
 
     def test_submissions_have_a_bucket_of_their_own(self, settings: Settings) -> None:
-        slow = replace(settings, limits=Limits(submissions_per_minute=60))
+        slow = replace(settings, limits=Limits(submissions_per_minute=RARELY))
         with with_key(slow) as client:
-            paths = ["/v1/jobs", "/v1/trainings"] * 7
+            paths = ["/v1/jobs", "/v1/trainings", "/v1/jobs"]
             statuses = [client.post(path, json={}).status_code for path in paths]
-            assert statuses[0] == 422 and statuses[-2:] == [429, 429]
+            assert statuses == [422, 429, 429]
             assert client.get("/v1/jobs").status_code == 200
 
     def test_buckets_fill_again_and_are_bounded(self) -> None:
@@ -385,6 +386,7 @@ class TestAnswers:
         caplog.set_level(logging.INFO, "extent.requests")
         local.get("/v1/slides/../secret-path?q=secret-query", headers={"X-Request-Id": "mine"})
         answer = local.get(f"/v1/slides/{'a' * 32}")
+        wait_for(lambda: len(caplog.records) >= 2)  # an answer is sent before its line is written
         lines = [record.getMessage() for record in caplog.records]
         assert lines[-1].startswith("GET /v1/slides/{slide_id} 404 ")
         assert lines[-1].endswith(f" ms key=local request={answer.headers['x-request-id']}")

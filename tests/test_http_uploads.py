@@ -6,8 +6,8 @@ import resource
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from service.settings import Limits, Retention, Settings
 from service.uploads.files import SINGLE_FILE
 from tests.conftest import REPOSITORY, command
 from tests.lab import NOBODY, lab
+from tests.patience import SECONDS, wait_for
 from tests.served import free_port, served
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -192,16 +193,9 @@ def _broken_off(desk: Desk, place: str, content: bytes, more: str = "") -> int:
             ).encode()
             + content
         )
-        time.sleep(0.2)
-    _until(lambda: desk.send(place, 1 << 40, b"x").status_code == 409)  # nobody is at it
+        wait_for(lambda: len(desk.stored()) == len(content))  # what comes with the end can be lost
+    wait_for(lambda: desk.send(place, 1 << 40, b"x").status_code == 409)  # nobody is at it
     return desk.offset(place)
-
-
-def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_two_at_one_upload(desk: Desk) -> None:
@@ -211,14 +205,14 @@ def test_two_at_one_upload(desk: Desk) -> None:
 
     def slowly() -> Iterator[bytes]:
         yield desk.slide[:1000]
-        may_go_on.wait(20)
+        may_go_on.wait(SECONDS)
         yield desk.slide[1000:]
 
     first = threading.Thread(target=lambda: answers.append(desk.send(place, 0, slowly())))
     first.start()
-    with httpx.Client(base_url=desk.client.base_url, timeout=60) as other:
+    with httpx.Client(base_url=desk.client.base_url, timeout=SECONDS) as other:
         rival = Desk(desk.settings, other, desk.slide)
-        _until(lambda: rival.send(place, 0, b"rival").status_code == 423)
+        wait_for(lambda: rival.send(place, 0, b"rival").status_code == 423)
         assert rival.offset(place) == 0
         assert other.delete(place, headers=TUS).status_code == 423
         may_go_on.set()
@@ -435,7 +429,7 @@ def test_nobody_else_can_tell_that_an_upload_is_under_way(tmp_path: Path) -> Non
 
     def slowly() -> Iterator[bytes]:
         yield slide[:1000]
-        may_go_on.wait(20)
+        may_go_on.wait(SECONDS)
         yield slide[1000:]
 
     with lab(Settings(tmp_path / "data", tmp_path / "state", readers=1)) as people:
@@ -444,10 +438,12 @@ def test_nobody_else_can_tell_that_an_upload_is_under_way(tmp_path: Path) -> Non
         stranger = Desk(people.settings, people.stranger, slide)
         sending = threading.Thread(target=lambda: anna.send(place, 0, slowly()))
         sending.start()
-        again = {"headers": people.anna.headers, "base_url": people.anna.base_url}
-        with httpx.Client(**again) as second:  # type: ignore[arg-type]
+        second = httpx.Client(
+            headers=people.anna.headers, base_url=people.anna.base_url, timeout=SECONDS
+        )
+        with second:
             rival = Desk(people.settings, second, slide)
-            _until(lambda: rival.send(place, 0, b"x").status_code == 423)
+            wait_for(lambda: rival.send(place, 0, b"x").status_code == 423)
         assert stranger.send(place, 0, b"x").status_code == 404
         assert stranger.client.delete(place, headers=TUS).status_code == 404
         may_go_on.set()
@@ -535,13 +531,12 @@ def _serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
     where = ("--data", folder / "data", "--state", folder / "state", "--port", port)
     server = subprocess.Popen(command("serve", *where), cwd=REPOSITORY, stdout=log, stderr=log)
     log.close()
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/v1/slides").status_code == 200:
-                return server
-        except httpx.TransportError:
-            pass
+
+    def answers() -> bool:
         assert server.poll() is None, (folder / "log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        with suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{port}/v1/slides").status_code == 200
+        return False
+
+    wait_for(answers)
+    return server

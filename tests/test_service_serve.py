@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,10 @@ from service.http.recent import SECONDS_BELIEVED
 from service.records.database import Records
 from service.settings import Settings
 from tests.conftest import REPOSITORY, command, draw_slide, extent, write_random_model
+from tests.patience import SECONDS, wait_for
 from tests.postgres import postgresql
 from tests.served import free_port, served
 
-SECONDS_TO_STOP = 30.0
 HEADLESS = "every request needs a key and there is none"
 
 
@@ -41,7 +41,7 @@ class Running:
     def stop(self, signum: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Exit code, stdout and stderr."""
         self.process.send_signal(signum)
-        out, err = self.process.communicate(timeout=SECONDS_TO_STOP)
+        out, err = self.process.communicate(timeout=SECONDS)
         return self.process.returncode, out, err
 
 
@@ -60,7 +60,7 @@ def serving(folder: Path, *options: object, **environment: str) -> Iterator[Runn
         text=True,
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=SECONDS) as client:
             running = Running(process, client)
             _await(running)
             yield running
@@ -70,15 +70,13 @@ def serving(folder: Path, *options: object, **environment: str) -> Iterator[Runn
 
 
 def _await(running: Running) -> None:
-    deadline = time.monotonic() + 60
-    while True:
+    def answers() -> bool:
         assert running.process.poll() is None, running.process.communicate()
-        assert time.monotonic() < deadline
-        try:
-            if running.client.get("/v2/health/live").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
+        with suppress(httpx.TransportError):
+            return running.client.get("/v2/health/live").status_code == 200
+        return False
+
+    wait_for(answers)
 
 
 def test_a_server_says_where_it_is_and_stops_when_asked(tmp_path: Path) -> None:
@@ -114,7 +112,7 @@ def test_variables_stand_for_options_and_options_win(tmp_path: Path) -> None:
 
 
 def test_options_are_the_limits(tmp_path: Path) -> None:
-    options = ("--upload-gb", 0.5, "--free-gb", 1e6, "--requests-per-minute", 120)
+    options = ("--upload-gb", 0.5, "--free-gb", 1e6, "--requests-per-minute", 24)
     with serving(tmp_path, *options) as running:
         client = running.client
         said = client.options("/v1/uploads")
@@ -224,10 +222,8 @@ def test_open_streams_and_running_jobs_do_not_hold_it_up(tmp_path: Path) -> None
         job = client.post("/v1/jobs", json=body).json()
         with client.stream("GET", f"{job['links']['self']}/events") as stream:
             assert next(stream.iter_text())
-            began = time.monotonic()
             code, _, err = running.stop()
     assert code == 0 and "Traceback" not in err
-    assert time.monotonic() - began < SECONDS_TO_STOP
     with sqlite3.connect(tmp_path / "state" / "extent.sqlite") as records:
         (state,) = records.execute("SELECT state FROM jobs").fetchone()
     assert state in ("queued", "running", "succeeded")
@@ -264,6 +260,7 @@ def test_a_database_that_goes_away_comes_back(tmp_path: Path) -> None:
         records.close()
         with served(settings, key=key) as client:
             paths = ("/v1/slides", "/v1/jobs", "/v1/session")
+            wait_for(lambda: client.get(paths[0]).status_code == 200)  # it has looked at its tables
             assert [client.get(path).status_code for path in paths] == [200, 200, 200]
             database.stop()
             time.sleep(SECONDS_BELIEVED)
@@ -282,7 +279,7 @@ def test_headers_without_end_are_cut_off(tmp_path: Path) -> None:
     with served(Settings(tmp_path / "slides", tmp_path / "state")) as client:
         for start in (b"GET / HTTP/1.1\r\nX: ", b"GET /"):
             with socket.create_connection(("127.0.0.1", client.base_url.port or 0)) as raw:
-                raw.settimeout(20)
+                raw.settimeout(SECONDS)
                 raw.sendall(start)
                 with pytest.raises(ConnectionError):
                     for _ in range(10_000):

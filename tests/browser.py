@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,9 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 from service.routes.viewer import BUNDLE
+from tests.patience import SECONDS, wait_for
+
+expect.set_options(timeout=SECONDS * 1000)
 
 ARGUMENTS = (
     "--no-sandbox",  # tests run as root in containers
@@ -63,7 +66,7 @@ def browsing(
                 viewport={"width": size[0], "height": size[1]},
                 has_touch=touch,
             )
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(SECONDS * 1000)
             page.on("console", heard)
             page.on("pageerror", lambda error: faults.append(str(error)))
             page.goto("/")
@@ -77,7 +80,7 @@ def open_slide(page: Page, name: str) -> None:
     """Click a slide in the list and wait until its pixels are there."""
     page.get_by_role("tab", name="Slides").click()
     page.get_by_role("button", name=name).first.click()
-    expect(page.locator("#stage")).to_have_attribute("data-shows", name, timeout=20_000)
+    expect(page.locator("#stage")).to_have_attribute("data-shows", name)
 
 
 def coloured(page: Page, layer: str) -> int:
@@ -96,6 +99,29 @@ def coloured(page: Page, layer: str) -> int:
     return count
 
 
+def comes_to(page: Page, so: Callable[[], bool]) -> None:
+    """Wait for something that the page shows; what is drawn is drawn with the next picture."""
+
+    def reached() -> bool:
+        page.wait_for_timeout(20)  # unlike sleep, this lets the page be heard
+        return so()
+
+    wait_for(reached)
+
+
+def comes_to_rest(page: Page, milliseconds: int) -> None:
+    """Wait until the page has asked for nothing for so long."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def rests() -> bool:
+        asked.clear()
+        page.wait_for_timeout(milliseconds)
+        return not asked
+
+    wait_for(rests)
+
+
 def area(page: Page) -> float:
     """The tumour area that is shown, in mm²."""
     return float(page.locator("#area").inner_text().replace(",", "").removesuffix(" mm²"))
@@ -107,8 +133,8 @@ def centre_um(page: Page) -> tuple[int, int]:
     assert box
     page.mouse.move(box["x"] + box["width"] / 2 + 1, box["y"] + box["height"] / 2)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator("#coordinates")).to_contain_text("µm")
     said = page.locator("#coordinates").inner_text()
-    assert said.endswith("µm")
     x, y = (int(part.replace(",", "")) for part in re.findall(r"[\d,]+", said))
     return x, y
 

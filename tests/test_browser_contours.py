@@ -7,12 +7,10 @@ from playwright.sync_api import expect
 
 from model.checkpoint import load_checkpoint, save_checkpoint
 from service.settings import Settings
-from tests.browser import browsing, coloured, open_slide
+from tests.browser import browsing, coloured, comes_to, comes_to_rest, open_slide
 from tests.conftest import draw_slide
 from tests.scene import CALIBRATION
 from tests.served import served
-
-MINUTES = 240_000  # milliseconds
 
 
 def test_contours_are_shown_apart_from_regions_and_the_interval_in_words(
@@ -31,17 +29,18 @@ def test_contours_are_shown_apart_from_regions_and_the_interval_in_words(
         job = client.post("/v1/jobs", json=asked).json()
         with browsing(client.base_url) as page:
             open_slide(page, "a.png")
-            expect(page.locator("#result .files a")).to_have_count(5, timeout=MINUTES)
+            expect(page.locator("#result .files a")).to_have_count(5)
             expect(page.locator("#interval")).to_contain_text("80 % interval")
             expect(page.locator("#interval")).to_contain_text("approximate, from 20 patients")
             summary = client.get(f"/v1/jobs/{job['id']}/summary.json").json()
             expect(page.locator(".region")).to_have_count(len(summary["regions"]))
             legend = page.get_by_role("list", name="Contours")
             expect(legend).to_contain_text("Tumour outer contour")
-            page.wait_for_timeout(300)
-            outlined, contours = coloured(page, "predicted"), coloured(page, "contours")
-            assert outlined > 0 and contours > 0
+            comes_to(page, lambda: coloured(page, "contours") > 0)
+            comes_to(page, lambda: coloured(page, "predicted") > 0)
+            comes_to_rest(page, 500)
+            outlined = coloured(page, "predicted")
             page.locator("#stage").focus()
             page.keyboard.press("c")
-            assert coloured(page, "contours") == 0
+            comes_to(page, lambda: coloured(page, "contours") == 0)
             assert coloured(page, "predicted") == outlined

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from service.settings import Settings
-from tests.browser import UPRIGHT, browsing, coloured, open_slide
+from tests.browser import UPRIGHT, browsing, coloured, comes_to, open_slide
 from tests.lab import lab
 from tests.outlined import slide_ids, write_measured_slide
 from tests.served import served
@@ -69,10 +69,10 @@ def test_drawn_saved_reloaded_found_again(client: httpx.Client) -> None:
         page.reload()
         expect(page.locator(".labels li")).to_have_text(f"tumour{drawn.removeprefix('tumour ')}")
         expect(page.locator("#scale-bar")).to_be_visible()
-        assert coloured(page, "expert") > 800
+        comes_to(page, lambda: coloured(page, "expert") > 800)
         page.locator("#stage").focus()
         page.keyboard.press("e")
-        assert coloured(page, "expert") == 0
+        comes_to(page, lambda: coloured(page, "expert") == 0)
     saved = client.get(path(client)).json()
     (feature,) = saved["features"]
     (ring,) = feature["geometry"]["coordinates"]

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from service.settings import Settings
-from tests.browser import LAPTOP, TABLET, UPRIGHT, browsing, centre_um, open_slide
+from tests.browser import LAPTOP, TABLET, UPRIGHT, browsing, centre_um, comes_to, open_slide
 from tests.lab import lab
 from tests.outlined import write_measured_slide
 from tests.served import served
@@ -72,7 +72,7 @@ def test_the_slide_that_was_chosen_last_is_shown(client: httpx.Client) -> None:
               }
             }"""
         )
-        expect(page.locator("#stage")).to_have_attribute("data-shows", "lung.tiff", timeout=20_000)
+        expect(page.locator("#stage")).to_have_attribute("data-shows", "lung.tiff")
         page.wait_for_timeout(500)
         expect(page.locator("#slide-title")).to_have_text("lung.tiff")
         expect(page.locator("#stage")).to_have_attribute("data-shows", "lung.tiff")
@@ -89,10 +89,9 @@ def test_tiles_that_a_busy_server_refused_come_later(client: httpx.Client) -> No
 
         page.route("**/*_files/**", refuse)
         open_slide(page, "lung.tiff")
-        page.wait_for_timeout(500)
-        page.unroute("**/*_files/**")
+        comes_to(page, lambda: bool(refused))
         with page.expect_response(lambda answer: answer.url in refused and answer.ok):
-            assert refused
+            page.unroute("**/*_files/**")
 
 
 def test_names_are_text(client: httpx.Client) -> None:
@@ -105,7 +104,7 @@ def test_names_are_text(client: httpx.Client) -> None:
 def test_the_pointer_says_where_it_is(client: httpx.Client) -> None:
     with browsing(client.base_url) as page:
         open_slide(page, "lung.tiff")
-        assert centre_um(page) == pytest.approx((1600, 1200), abs=8)  # 2 µm/px
+        comes_to(page, lambda: centre_um(page) == pytest.approx((1600, 1200), abs=8))  # 2 µm/px
 
 
 def test_uploads_become_slides(client: httpx.Client, tmp_path: Path) -> None:
@@ -114,7 +113,7 @@ def test_uploads_become_slides(client: httpx.Client, tmp_path: Path) -> None:
     gone = ("404", "failed to load")  # tiles of the slide that is deleted while it is shown
     with browsing(client.base_url, expected=("422", *gone)) as page:
         page.locator("#upload").set_input_files([slide])
-        expect(page.locator("#slide-title")).to_have_text("sent <b>in.tiff", timeout=30_000)
+        expect(page.locator("#slide-title")).to_have_text("sent <b>in.tiff")
         page.get_by_role("tab", name="Slides").click()
         assert page.locator(".slides b").count() == 0
         page.locator("#upload").set_input_files([tmp_path / "notes.tiff"])
@@ -145,7 +144,7 @@ def test_a_broken_upload_goes_on_where_it_stopped(client: httpx.Client, tmp_path
             ),
         )
         page.locator("#upload").set_input_files([slide])
-        expect(page.locator("#slide-title")).to_have_text("long.tiff", timeout=30_000)
+        expect(page.locator("#slide-title")).to_have_text("long.tiff")
         assert offsets[0] == "0" and offsets.count("0") == 1, offsets
 
 

@@ -23,11 +23,13 @@ from service.http.principals import Scope
 from service.http.recent import SECONDS_BELIEVED
 from service.records.database import Records
 from service.settings import Settings
+from tests.attempts import halt, mapping
 from tests.conftest import REPOSITORY, command, draw_slide, extent, write_random_model
 from tests.patience import SECONDS, wait_for
 from tests.postgres import postgresql
 from tests.served import free_port, served
 
+SECONDS_TO_STOP = 60.0  # half of it as promised, as much again where others compute
 HEADLESS = "every request needs a key and there is none"
 
 
@@ -41,7 +43,7 @@ class Running:
     def stop(self, signum: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Exit code, stdout and stderr."""
         self.process.send_signal(signum)
-        out, err = self.process.communicate(timeout=SECONDS)
+        out, err = self.process.communicate(timeout=SECONDS_TO_STOP)
         return self.process.returncode, out, err
 
 
@@ -222,6 +224,12 @@ def test_open_streams_and_running_jobs_do_not_hold_it_up(tmp_path: Path) -> None
         job = client.post("/v1/jobs", json=body).json()
         with client.stream("GET", f"{job['links']['self']}/events") as stream:
             assert next(stream.iter_text())
+            wait_for(  # it would never come to its end, unless it has
+                lambda: (
+                    any(map(halt, mapping()))
+                    or client.get(job["links"]["self"]).json()["finished_at"]
+                )
+            )
             code, _, err = running.stop()
     assert code == 0 and "Traceback" not in err
     with sqlite3.connect(tmp_path / "state" / "extent.sqlite") as records:

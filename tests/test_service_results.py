@@ -22,6 +22,7 @@ from service.results import (
 )
 from service.tasks import SlideOutcome
 from service.training_folder import training_folder, writing_folder
+from tests.patience import SECONDS
 
 FOLDERS = [claimed, writing_folder, partial(training_folder, marks=("m",), resume=False)]
 WANTED = Fingerprint("slide digest", "model digest", {"window": 1024})
@@ -53,7 +54,7 @@ def test_a_lock_keeps_others_out_until_its_process_is_killed(tmp_path: Path) -> 
     holder = context.Process(target=hold_forever, args=(path, ready))
     holder.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(SECONDS)
         with pytest.raises(ResultError, match="is busy"), held(path, wait_s=0.3, busy="is busy"):
             pass
     finally:

@@ -66,7 +66,7 @@ def test_results_go_when_their_time_is_over(
 ) -> None:
     done = {"state": "succeeded", "result_attempt": 2, "result_bytes": 9}
     old = made(jobs, records, **done, expires_at=now() - 1)
-    young = made(jobs, records, **done, expires_at=now() + 60)
+    young = made(jobs, records, **done, expires_at=now() + DAY)
     kept = made(jobs, records, **done)
     sweep(settings, records)
     sweep(settings, records)
@@ -121,7 +121,7 @@ def test_old_records_are_forgotten(settings: Settings, records: Records, jobs: J
         )
         session.add(key)
         session.flush()
-        for token, expires_at in (("a", now() - 1), ("b", now() + 60)):
+        for token, expires_at in (("a", now() - 1), ("b", now() + DAY)):
             session.add(
                 BrowserSession(
                     token_sha256=token, key_id=key.id, created_at=0.0, expires_at=expires_at

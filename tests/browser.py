@@ -17,6 +17,7 @@ expect.set_options(timeout=SECONDS * 1000)
 
 ARGUMENTS = (
     "--no-sandbox",  # tests run as root in containers
+    "--disable-dev-shm-usage",  # of which containers have little; a test fills it, too
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

@@ -131,10 +131,11 @@ def test_it_has_no_tcp(files: tuple[Path, Path]) -> None:
 def test_it_reaches_no_process_outside(files: tuple[Path, Path]) -> None:
     assert "PermissionError" in jailed(f"restrict(given); os.kill({os.getpid()}, 0)", *files)
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind("\0extent-test-of-the-jail")
+        name = f"extent-test-{os.getpid()}"  # others may test at the same time
+        server.bind(f"\0{name}")
         server.listen()
-        code = "s = socket.socket(socket.AF_UNIX); restrict(given); s.connect('\\0extent-test-of-"
-        assert "PermissionError" in jailed(code + "the-jail')", *files)
+        code = f"s = socket.socket(socket.AF_UNIX); restrict(given); s.connect('\\0{name}')"
+        assert "PermissionError" in jailed(code, *files)
 
 
 def test_the_program_is_found_without_links() -> None:

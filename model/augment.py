@@ -30,9 +30,10 @@ class Augmentation:
     `warp`: share of crops that are rotated, resized and bent (all are mirrored and turned by
     quarters). `rotation_degrees`, `resize`, `stretch` (largest factor - 1), `deformation`
     (standard deviation of the displacement in input pixels, smooth over about 64 of them).
-    `stain`, `brightness`: standard deviations of factors on optical density. `blur`, `white`:
-    shares of crops that are defocused, or lose squares to white as background left out would
-    (and are not judged there).
+    `stain`, `brightness`, `density`: standard deviations of the logarithms of factors on optical
+    density: one for each stain, one for each colour, one for all (thicker sections, longer
+    staining). `blur`, `white`: shares of crops that are defocused, or lose squares to white as
+    background left out would (and are not judged there).
     """
 
     warp: float = 0.5
@@ -42,6 +43,7 @@ class Augmentation:
     deformation: float = 4.0
     stain: float = 0.15
     brightness: float = 0.1
+    density: float = 0.25
     blur: float = 0.15
     white: float = 0.3
 
@@ -89,7 +91,7 @@ class Variation:
             mirrored=bool(rng.integers(2)),
             mix=stain_mix(
                 np.exp(rng.normal(0, settings.stain, 3)),
-                np.exp(rng.normal(0, settings.brightness, 3)),
+                np.exp(rng.normal(0, settings.brightness, 3) + rng.normal(0, settings.density)),
             ),
             blur_sigma=rng.uniform(0.5, 1.5) if rng.random() < settings.blur else 0.0,
             blanks=_drawn_blanks(crop // stride, rng) if rng.random() < settings.white else (),

@@ -15,8 +15,8 @@ from tiling.frame import Box
 CROP, STRIDE = 128, 4
 SIDE = source_side(CROP, STRIDE)
 STILL = Augmentation(
-    warp=0, rotation_degrees=0, resize=0, stretch=0, deformation=0, stain=0, brightness=0, blur=0,
-    white=0,
+    warp=0, rotation_degrees=0, resize=0, stretch=0, deformation=0, stain=0, brightness=0,
+    density=0, blur=0, white=0,
 )  # fmt: skip
 WARPED = replace(STILL, warp=1, rotation_degrees=180, resize=0.25, stretch=0.15, deformation=4)
 
@@ -130,7 +130,7 @@ def test_every_turn_and_mirror_comes_up() -> None:
     assert len(seen) == 8
 
 
-@pytest.mark.parametrize("settings", [Augmentation(stain=0.5, brightness=0.5), WARPED])
+@pytest.mark.parametrize("settings", [Augmentation(stain=0.5, brightness=0.5, density=0.5), WARPED])
 def test_white_stays_white(settings: Augmentation) -> None:
     for seed in range(20):
         assert (applied(flat(255, 0), settings, seed)[0] == 255).all()
@@ -145,6 +145,17 @@ def test_stain_varies_colour_and_keeps_what_is_darker_darker() -> None:
         colours.add(tuple(picture[:, labels.repeat_interleave(4, 0).repeat_interleave(4, 1) == 1]
                           .mean(1).round().int().tolist()))  # fmt: skip
     assert len(colours) == 10
+
+
+def test_density_varies_for_all_colours_alike() -> None:
+    colour, factors = np.array([90, 40, 120]), []
+    piece = Piece(np.full((SIDE, SIDE, 3), colour, np.uint8), flat(90, 1).labels)
+    for seed in range(50):
+        picture = applied(piece, replace(STILL, density=0.2), seed)[0]
+        factor = np.log((picture[:, 5, 5].numpy() + 1) / 256) / np.log((colour + 1) / 256)
+        assert np.ptp(factor) < 0.03  # rounding
+        factors.append(factor.mean())
+    assert np.log(factors).std() == pytest.approx(0.2, rel=0.3)
 
 
 def test_what_turns_in_from_outside_is_not_judged() -> None:

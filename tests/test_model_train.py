@@ -208,7 +208,9 @@ def test_a_slide_without_resolution_is_named(cohort: Cohort, tmp_path: Path) -> 
 
 
 def test_classes_are_drawn_evenly_and_labels_lie_on_the_pixels(cohort: Cohort) -> None:
-    config = replace(SMALL, augmentation=Augmentation(stain=0, brightness=0, white=0, blur=0))
+    config = replace(
+        SMALL, augmentation=Augmentation(stain=0, brightness=0, density=0, white=0, blur=0)
+    )
     sampler = CropSampler(open_cases(cohort.cases[:2], config), config, seed=3)
     agree, tumour_centres = [], 0
     for index in range(24):

@@ -79,6 +79,12 @@ class Desk:
     def folders(self) -> list[Path]:
         return list(self.settings.uploads.glob("*"))
 
+    def is_writing(self) -> bool:
+        """Whether the server, which is in this process, has the upload's file open."""
+        (folder,) = self.folders()
+        (file,) = folder.iterdir()
+        return any(link.resolve() == file.resolve() for link in Path("/proc/self/fd").iterdir())
+
     def stored(self) -> bytes:
         (folder,) = self.folders()
         (file,) = folder.iterdir()
@@ -193,7 +199,9 @@ def _broken_off(desk: Desk, place: str, content: bytes, more: str = "") -> int:
             ).encode()
             + content
         )
-        wait_for(lambda: len(desk.stored()) == len(content))  # what comes with the end can be lost
+        wait_for(desk.is_writing)
+        for _ in range(20):  # each time the server has its turns to read on
+            desk.state(place)
     wait_for(lambda: desk.send(place, 1 << 40, b"x").status_code == 409)  # nobody is at it
     return desk.offset(place)
 
@@ -212,7 +220,8 @@ def test_two_at_one_upload(desk: Desk) -> None:
     first.start()
     with httpx.Client(base_url=desk.client.base_url, timeout=SECONDS) as other:
         rival = Desk(desk.settings, other, desk.slide)
-        wait_for(lambda: rival.send(place, 0, b"rival").status_code == 423)
+        wait_for(desk.is_writing)
+        assert rival.send(place, 0, b"rival").status_code == 423
         assert rival.offset(place) == 0
         assert other.delete(place, headers=TUS).status_code == 423
         may_go_on.set()
@@ -443,7 +452,8 @@ def test_nobody_else_can_tell_that_an_upload_is_under_way(tmp_path: Path) -> Non
         )
         with second:
             rival = Desk(people.settings, second, slide)
-            wait_for(lambda: rival.send(place, 0, b"x").status_code == 423)
+            wait_for(anna.is_writing)
+            assert rival.send(place, 0, b"x").status_code == 423
         assert stranger.send(place, 0, b"x").status_code == 404
         assert stranger.client.delete(place, headers=TUS).status_code == 404
         may_go_on.set()

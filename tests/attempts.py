@@ -110,6 +110,18 @@ def suspended(processes: Iterable[psutil.Process]) -> Iterator[None]:
                 process.resume()
 
 
+@contextmanager
+def looking() -> Iterator[None]:
+    """What maps a slide below this process stands still during the block, then goes on as long.
+
+    So there is time to look, however fast it is; and it ends, however long a look takes.
+    """
+    began = time.monotonic()
+    with suspended(mapping()):
+        yield
+    time.sleep(time.monotonic() - began)
+
+
 def mapping() -> list[psutil.Process]:
     """The engines' children below this process, wherever the engines are."""
     below = psutil.Process().children(recursive=True)

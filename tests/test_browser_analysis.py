@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from service.settings import Settings
-from tests.attempts import mapping, suspended
+from tests.attempts import looking, suspended
 from tests.browser import (
     LAPTOP,
     TABLET,
@@ -85,7 +85,7 @@ def test_the_map_grows_over_the_slide(client: httpx.Client, pictures: Path) -> N
         seen: list[int] = []
         while page.locator(".jobs li").first.get_attribute("data-state") != "succeeded":
             page.wait_for_timeout(50)
-            with suspended(mapping()):  # however fast it is, there is time to look
+            with looking():
                 page.wait_for_timeout(150)
                 if (count := coloured(page, "map")) != (seen or [0])[-1]:
                     seen.append(count)

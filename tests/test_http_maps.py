@@ -16,7 +16,7 @@ from PIL import Image
 from model.stored import StoredResult
 from service.map_tiles import MAPS_KEPT_OPEN
 from service.settings import Settings
-from tests.attempts import mapping, suspended
+from tests.attempts import looking
 from tests.fabricated import write_result_folder
 from tests.lab import Lab, canvas_of, folder_of, lab, refused
 from tiling.canvas import Canvas
@@ -270,7 +270,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, random_model: Path) -> Iterato
         job = working.anna.post("/v1/jobs", json=asked).json()
         seen: dict[bytes, Map] = {}
         while (now := working.job(job))["finished_at"] is None:
-            with suspended(mapping()):  # however fast it is, there is time to look
+            with looking():
                 answer = working.anna.get(f"{job['links']['map']}_files/8/0_0.png")
             if answer.status_code == 200:
                 with Image.open(io.BytesIO(answer.content)) as image:

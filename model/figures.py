@@ -1,4 +1,4 @@
-"""Pictures of numbers: learning curves, ROC, reliability, areas. Nothing else knows matplotlib."""
+"""Pictures of numbers: learning curves, ROC, reliability, areas. Uses matplotlib."""
 
 import csv
 from collections.abc import Mapping, Sequence

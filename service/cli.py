@@ -13,6 +13,7 @@ from .cli_cluster import certificates, scheduler, worker
 from .cli_convert import convert
 from .cli_demo import demo
 from .cli_evaluate import evaluate
+from .cli_explain import explain
 from .cli_info import info
 from .cli_keys import keys
 from .cli_models import models
@@ -31,7 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-_commands = (info, convert, train, crossvalidate, evaluate, calibrate, predict, demo, models)
+_commands = (
+    *(info, convert, train, crossvalidate, evaluate, calibrate),
+    *(predict, explain, demo, models),
+)
 for _command in _commands:
     app.command()(_command)
 app.command(context_settings=ENVIRONMENT)(serve)

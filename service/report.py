@@ -111,9 +111,9 @@ def write_result(
         "map": _placement(extent_map),
         **({"adaptive": account.as_row()} if account else {}),
         "seconds": round(facts.elapsed(), 3),
-        "provenance": _provenance(folder, [*found.maps, OUTLINE_FILE, OVERLAY_FILE], facts),
+        "provenance": provenance_of(folder, [*found.maps, OUTLINE_FILE, OVERLAY_FILE], facts),
     }
-    _write_summary(folder, summary)
+    write_json(folder / SUMMARY_FILE, summary)
     return summary
 
 
@@ -227,7 +227,7 @@ def _placement(extent_map: ExtentMap) -> dict[str, object]:
     }
 
 
-def _provenance(folder: Path, names: Sequence[str], facts: RunFacts) -> dict[str, object]:
+def provenance_of(folder: Path, names: Sequence[str], facts: RunFacts) -> dict[str, object]:
     """Digests (SHA-256) of what went in and what came out; makes the outputs durable."""
     outputs = {}
     for name in names:
@@ -244,9 +244,10 @@ def _provenance(folder: Path, names: Sequence[str], facts: RunFacts) -> dict[str
     }
 
 
-def _write_summary(folder: Path, summary: Mapping[str, object]) -> None:
-    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-    with disk_errors(folder / SUMMARY_FILE), (folder / SUMMARY_FILE).open("wb") as stream:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write what says that a result is whole, so that it outlives a power cut."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with disk_errors(path), path.open("wb") as stream:
         stream.write(f"{text}\n".encode())
         stream.flush()
         os.fsync(stream.fileno())

@@ -55,10 +55,14 @@ def claimed(out: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class ResultPlace:
-    """Where one slide's result goes and where it is made."""
+    """Where one slide's result goes and where it is made.
+
+    `mark` is the file by which a finished one is known.
+    """
 
     out: Path
     name: str
+    mark: str = SUMMARY_FILE
 
     @property
     def folder(self) -> Path:
@@ -99,7 +103,7 @@ class ResultPlace:
             ResultError: something else stands there.
         """
         if not self.folder.is_symlink() and (
-            not self.folder.exists() or (self.folder / SUMMARY_FILE).is_file()
+            not self.folder.exists() or (self.folder / self.mark).is_file()
         ):
             return
         raise ResultError(

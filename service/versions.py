@@ -8,15 +8,16 @@ _NAMED = ("numpy", "scipy", "shapely", "tifffile", "imagecodecs", "openslide-bin
 
 def extent_version() -> str:
     """Extent's own version; it has none where it runs from a checkout without being installed."""
-    return _version(DISTRIBUTION)
+    return version_of(DISTRIBUTION)
 
 
 def library_versions() -> dict[str, str]:
     """The versions of Extent and of the libraries whose work can be seen in a result."""
-    return {"extent": extent_version()} | {name: _version(name) for name in _NAMED}
+    return {"extent": extent_version()} | {name: version_of(name) for name in _NAMED}
 
 
-def _version(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """The version of an installed distribution."""
     try:
         return version(distribution)
     except PackageNotFoundError:

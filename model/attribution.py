@@ -22,7 +22,7 @@ from .stand_in import StandIn
 STEP, FLANK = 24, 12  # model pixels between patches, and over which each fades out
 MOST_ACROSS = 20  # patches along a side, beyond which they grow
 TURNS = 4  # stand-ins that gradients start from
-NODES = 12  # of the integral from stroma to the tissue
+NODES = 48  # of the integral from stroma to the tissue
 BATCH_PIXELS = 1 << 20  # computed at once
 
 Floats = npt.NDArray[np.float64]

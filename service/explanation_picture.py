@@ -63,11 +63,11 @@ def _title(slide: str, found: Explanation, card: ModelCard) -> str:
 def sentences(found: Explanation, card: ModelCard) -> list[str]:
     """What was found, in words."""
     name = card.classes[card.foreground]
-    haematoxylin, eosin, _ = found.stains.sum(axis=(1, 2))
+    haematoxylin, eosin, neither = found.stains.sum(axis=(1, 2))
     return [
         f"Mean log-odds of {name} in the region: {found.score:+.2f}; if all were stroma: "
-        f"{found.replaced:+.2f}. Of the difference, haematoxylin makes {haematoxylin:+.2f} and "
-        f"eosin {eosin:+.2f}.",
+        f"{found.replaced:+.2f}. Of the difference, haematoxylin makes {haematoxylin:+.2f}, "
+        f"eosin {eosin:+.2f}, what is neither {neither:+.2f}.",
         f"{found.inside_share:.0%} of the influence lies within the region, 90% within "
         f"{number(found.reach_um)} µm of it.",
         _verdict(found),

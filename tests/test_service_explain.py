@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import draw_slide, extent
 from tiling.images import read_rgb
 
-REGION = (200, 150, 48, 40)
-NAME = "a-200-150-48-40"
+REGION = (200, 152, 48, 40)
+NAME = "a-200-152-48-40"
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,9 @@ from annotations.errors import CheckpointError
 
 from .checkpoint import Checkpoint, ModelCard, load_checkpoint, save_checkpoint
 from .conformal import NEVER_MEASURED, Contours, Kind, contours_in, contours_of
+from .familiarity import FIELD
+from .known_looks import NEVER_MEASURED as NEVER_LOOKED_AT
+from .known_looks import KnownLooks, known_looks_in
 from .measure import Question, SlideMeasures
 from .scaling import Scaling, best_threshold
 
@@ -21,13 +24,15 @@ NEUTRAL = 0.5  # the threshold where nothing speaks for another
 class Calibration:
     """How a network's probabilities were scaled, what counts as tumour, how far it may reach.
 
-    `threshold` is a scaled probability. Without `contours`, `no_contours` says why.
+    `threshold` is a scaled probability. Without `contours`, `no_contours` says why. `known`: what
+    the slides looked like that it was all measured on, or why nothing is known of them.
     """
 
     scaling: Scaling
     threshold: float
     contours: Contours | None = None
     no_contours: str = NEVER_MEASURED
+    known: KnownLooks | str = NEVER_LOOKED_AT
 
     @classmethod
     def of_maps(cls, measures: Sequence[SlideMeasures], question: Question) -> Self:
@@ -39,11 +44,15 @@ class Calibration:
         return cls(scaling, round(float(scaling.on(best_threshold(histograms))), 4))
 
     def with_contours(self, measures: Sequence[SlideMeasures], kind: Kind) -> Self:
-        """The same with contours by maps that were made with this scaling, or one much like it."""
+        """The same with contours by maps that were made with this scaling, or one much like it.
+
+        They are for slides that look like these.
+        """
         found = contours_of(measures, self.threshold, kind)
+        known = KnownLooks.of(measures)
         if isinstance(found, str):
-            return replace(self, contours=None, no_contours=found)
-        return replace(self, contours=found, no_contours="")
+            return replace(self, contours=None, no_contours=found, known=known)
+        return replace(self, contours=found, no_contours="", known=known)
 
     def applied(self, model: Path, to: Path) -> Checkpoint:
         """Write a copy of an unscaled model that is calibrated so.
@@ -65,13 +74,16 @@ class Calibration:
             "threshold": self.threshold,
             "contours": self.contours.to_json() if self.contours else None,
             "no_contours": self.no_contours,
+            FIELD: None if isinstance(self.known, str) else self.known.to_json(),
+            f"no_{FIELD}": self.known if isinstance(self.known, str) else "",
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Raises ValueError: it is no such thing."""
         try:
-            found = cls(Scaling(**values["scaling"]), float(values["threshold"]))
+            scaling, threshold = Scaling(**values["scaling"]), float(values["threshold"])
+            found = cls(scaling, threshold, known=known_looks_in(values))
             contours = contours_in(values)
         except (KeyError, TypeError, CheckpointError) as error:
             raise ValueError(f"no calibration: {error!r}") from error

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from annotations.errors import CheckpointError, ResultError, UsageError
 from annotations.labels import LabelRules
+from tiling.appearance import Appearance
 from tiling.frame import Box
 from tiling.maps import StoredMap
 from tiling.slide import Slide
@@ -75,7 +76,8 @@ class SlideMeasures:
     `histogram`: labelled tissue pixels by stored value, row 1 the expert's tumour; int64 [2, 256].
     `cell_scores`, `cell_truth`: float64 [n] in 0-1 and bool [n], a value a cell.
     `map_area_mm2`: tumour on the whole map as its summary says, unlabelled places included;
-    `area_interval`: what the summary says the expert's lies within.
+    `area_interval`: what the summary says the expert's lies within; `appearance`: what it says the
+    slide looks like.
     """
 
     slide: str
@@ -89,6 +91,7 @@ class SlideMeasures:
     lesions: LesionHits
     map_area_mm2: float
     area_interval: AreaInterval | None
+    appearance: Appearance | None = None
 
     @property
     def counts(self) -> Counts:
@@ -184,6 +187,7 @@ class _SlidePass:
             lesions=LesionHits.of_cells(*self._lesion_cells.grid(), self._lesion_cell_um),
             map_area_mm2=stored.tumour_area_mm2,
             area_interval=stored.area_interval,
+            appearance=stored.appearance,
         )
 
     def _add(self, strip: Box, values: npt.NDArray[np.uint8]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from annotations.errors import ResultError
+from tiling.appearance import Appearance
 from tiling.frame import Frame, Pair
 from tiling.maps import StoredMap
 from tiling.tile_file import CACHE_BYTES
@@ -21,7 +22,8 @@ class StoredResult:
     """One slide's result folder. `frame` is the map's; `mpp_level0` the slide's as it was used.
 
     `tumour_area_mm2`: of the whole map, less the regions that were too small to be counted;
-    `area_interval`: what the expert's would lie within, where the model says so.
+    `area_interval`: what the expert's would lie within, where the model says so; `appearance`:
+    what the slide looks like, where there is enough tissue.
     """
 
     folder: Path
@@ -31,6 +33,7 @@ class StoredResult:
     threshold: float
     tumour_area_mm2: float
     area_interval: AreaInterval | None = None
+    appearance: Appearance | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -50,7 +53,8 @@ class StoredResult:
             frame = Frame(origin, downsample, per_pixel, int(size[0]), int(size[1]))
             threshold, area = float(summary["threshold"]), float(summary["tumour_area_mm2"])
             interval = AreaInterval.from_summary(summary)
-            return cls(folder, str(summary["slide"]), frame, mpp, threshold, area, interval)
+            look = Appearance.from_summary(summary)
+            return cls(folder, str(summary["slide"]), frame, mpp, threshold, area, interval, look)
         except FileNotFoundError as error:
             raise ResultError(f"{folder}: holds no result; predict the slide first") from error
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -126,11 +126,26 @@ def _run(request: "Request") -> int:
     console = Console()
     result = predict_batch(request, display_for(console, len(request.slides)))
     _print_table(console, request.out, result.outcomes)
+    _warn_of_unlike(result.outcomes)
     for outcome in result.failed:
         complain(f"{outcome.name} failed: {outcome.reason}")
     if result.table_error:
         complain(f"slides.csv is not up to date: {result.table_error}")
     return 1 if result.failed or result.table_error else 0
+
+
+def _warn_of_unlike(outcomes: Sequence["SlideOutcome"]) -> None:
+    """Name the slides whose figures may be far off, and why."""
+    found = [(o.name, o.familiarity) for o in outcomes]
+    unlike = [(name, of.reason) for name, of in found if of and of.is_unlike]
+    if not unlike:
+        return
+    count = "1 slide is" if len(unlike) == 1 else f"{len(unlike)} slides are"
+    complain(
+        f"{count} unlike those that the model was measured on; what it says there may be wrong"
+    )
+    for name, reason in unlike:
+        complain(f"{name}: {reason}")
 
 
 def _print_table(console: Console, out: Path, outcomes: Sequence["SlideOutcome"]) -> None:

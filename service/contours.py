@@ -10,11 +10,13 @@ from annotations import Feature, shape_key
 from model.area_interval import AreaInterval
 from model.card import ModelCard
 from model.conformal import Contours, contours_in
+from model.familiarity import Familiarity
 from model.segment import ExtentMap
 from tiling.draw import Colour
 from tiling.frame import Pair
 from tiling.trace import to_level0
 
+from .familiarity import UNLIKE, is_unlike
 from .lesions import area_mm2, foreground_regions, shown_class
 
 OUTER_COLOUR: Colour = (0, 90, 200)
@@ -44,7 +46,9 @@ class Reach:
         return {"area_interval_mm2": interval, "no_interval": self.no_interval}
 
 
-def contours_for(card: ModelCard, extent_map: ExtentMap, least_mm2: float) -> Contours | str:
+def contours_for(
+    card: ModelCard, extent_map: ExtentMap, least_mm2: float, familiarity: Familiarity | str
+) -> Contours | str:
     """The card's contours, or why a map has none; smaller regions than `least_mm2` do not count.
 
     Raises:
@@ -53,6 +57,8 @@ def contours_for(card: ModelCard, extent_map: ExtentMap, least_mm2: float) -> Co
     contours, account = contours_in(card.calibration), extent_map.adaptive
     if isinstance(contours, str):
         return contours
+    if is_unlike(familiarity):
+        return UNLIKE
     if extent_map.region_level0 is not None:
         return ONLY_A_REGION
     if account is not None and account.skipped_mm2 > 0:

@@ -10,6 +10,7 @@ from typing import Any
 
 from model.area_interval import AreaInterval
 
+from .printable_doubts import how_sure, skipped, unlike
 from .printable_style import STYLE
 from .wording import ends, number
 
@@ -58,11 +59,12 @@ def printable(sheet: Sheet) -> str:
     parts = (
         _head(sheet),
         _figures(sheet.summary),
+        unlike(sheet.summary),
         _picture(sheet.overlay_png),
         f'<div class="columns"><div>{_regions(sheet.summary["regions"])}</div>'
         f"<div>{_quality(sheet.summary)}{_model(sheet)}</div></div>",
-        _how_sure(sheet.summary),
-        _skipped(sheet.summary),
+        how_sure(sheet.summary),
+        skipped(sheet.summary),
         _limits(sheet.card),
         _provenance(sheet),
     )
@@ -152,36 +154,6 @@ def _model(sheet: Sheet) -> str:
     if sheet.card is None:
         return f"<h2>Model {name}</h2><p>Its card is no longer on this server.</p>"
     return f"<h2>Model {name}</h2>{_measures(sheet.card.get('measures') or {})}"
-
-
-def _how_sure(summary: Mapping[str, Any]) -> str:
-    """What the interval promises, or why there is none."""
-    interval, reason = AreaInterval.from_summary(summary), str(summary.get("no_interval") or "")
-    if interval is None:
-        said = html.escape(f"{reason[:1].upper()}{reason[1:]}.")
-        return f'<p class="limits"><b>No interval.</b> {said}</p>' if reason else ""
-    about = "" if interval.kind == "guaranteed" else "about "
-    return (
-        f'<p class="limits"><b>How sure.</b> With a probability of {about}{interval.level:.0%} the '
-        f"experts who outlined slides of the {interval.patients:,} patients that this was measured "
-        f"on would outline {ends(interval)} mm² here, as far as this slide is like those. Little "
-        "of what they would outline lies outside the outer contour, little else within the inner "
-        "one.</p>"
-    )
-
-
-def _skipped(summary: Mapping[str, Any]) -> str:
-    """What was not looked at in full, and what may have been missed there."""
-    told = summary.get("adaptive")
-    if not told or not told["skipped_mm2"]:
-        return ""
-    return (
-        f'<p class="limits"><b>Skipped.</b> {number(told["skipped_mm2"])} mm² of the tissue showed '
-        f"no sign of tumour at {told['coarser']} times coarser pixels and count as free of it. "
-        f"{told['audited_cells']:,} cells of it, drawn at random, were looked at in full and held "
-        f"none: with a certainty of {told['level']:.0%} at most "
-        f"{number(told['at_most_missed_mm2'])} mm² of tumour was missed.</p>"
-    )
 
 
 def _limits(card: Mapping[str, Any] | None) -> str:

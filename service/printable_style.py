@@ -31,6 +31,8 @@ th, td { padding: .55mm 1mm; text-align: right; border-bottom: .2mm solid #e3e7e
 th { font-weight: 600; border-color: #97a3ae; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 caption { text-align: left; }
+.warning { flex: none; padding: 1.5mm 3mm; border-left: 1mm solid #8c1c2b; background: #fbeef0;
+  overflow-wrap: anywhere; }
 .limits { -webkit-line-clamp: 3; flex: none; }
 footer { padding-top: 2mm; border-top: .2mm solid #97a3ae; font-size: 7pt; color: #3c4854; }
 .digests { margin-top: 1mm; }

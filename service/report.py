@@ -4,34 +4,20 @@ import hashlib
 import json
 import math
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from functools import partial
-from itertools import chain, count
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from annotations import Feature, geojson_lines
 from annotations.errors import UsageError
-from annotations.origins import ORIGIN
 from model.card import ModelCard
-from model.conformal import Contours
 from model.segment import ExtentMap
-from model.stored import MAP_FILE, SUMMARY_FILE
-from tiling.images import write_png
-from tiling.pyramid import write_pyramid
-from tiling.quality import Quality, assess_quality
+from model.stored import SUMMARY_FILE
 from tiling.rawplanes import disk_errors
 from tiling.slide import Slide
 
-from .contours import contours_for, find_reach
-from .findings import Findings
-from .lesions import find_lesions
-from .overlay import draw_overlay
+from .familiarity import familiarity_rows
+from .result_files import Phase, Rules, write_files
 from .results import OUTLINE_FILE, OVERLAY_FILE
-
-Phase = Callable[[str, float], None]  # phase, share of it that is done, 0-1
 
 
 @dataclass(frozen=True)
@@ -88,17 +74,13 @@ def write_result(
     Raises:
         ResultError: the folder is not writable or the disk is full.
         ResolutionError: the slide's µm/px is unknown. SlideError: it cannot be read.
-        CheckpointError: what the card says of contours makes no sense.
+        CheckpointError: what the card says of contours or of known slides makes no sense.
     """
     options = options or ReportOptions()
     threshold = card.threshold if options.threshold is None else options.threshold
-    rules = _Rules(
-        threshold,
-        options.min_region_mm2,
-        contours_for(card, extent_map, options.min_region_mm2),
-        key=f"{facts.slide_digest} {facts.model_digest} {threshold!r}",
-    )
-    found = _write_files(folder, slide, extent_map, rules, progress or _unheard)
+    key = f"{facts.slide_digest} {facts.model_digest} {threshold!r}"
+    rules = Rules(threshold, options.min_region_mm2, card, key)
+    found = write_files(folder, slide, extent_map, rules, progress or _unheard)
     account = extent_map.adaptive
     summary: dict[str, object] = {
         "slide": slide.name,
@@ -107,7 +89,9 @@ def write_result(
         "threshold": threshold,
         **found.findings.measures(extent_map.tissue.area_mm2),
         "regions": [lesion.as_row() for lesion in found.findings.lesions],
-        "quality": asdict(found.quality),
+        **familiarity_rows(found.look.familiarity),
+        "appearance": found.look.appearance,
+        "quality": found.look.quality.flags,
         "map": _placement(extent_map),
         **({"adaptive": account.as_row()} if account else {}),
         "seconds": round(facts.elapsed(), 3),
@@ -117,105 +101,8 @@ def write_result(
     return summary
 
 
-@dataclass(frozen=True)
-class _Rules:
-    """What decides what is found; features get their ids from `key`."""
-
-    threshold: float
-    least_mm2: float
-    contours: Contours | str
-    key: str
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What a slide's files show; `maps` are the names of those."""
-
-    findings: Findings
-    quality: Quality
-    maps: Sequence[str]
-
-
-def _write_files(
-    folder: Path, slide: Slide, extent_map: ExtentMap, rules: _Rules, progress: Phase
-) -> _Found:
-    """All but summary.json. Another thread does what reads the slide, and half of the tracing."""
-    with ThreadPoolExecutor(1, thread_name_prefix="extent-report") as beside:
-        reach = beside.submit(
-            find_reach, extent_map, slide.known_mpp, rules.threshold, rules.contours
-        )
-        quality = beside.submit(assess_quality, slide, extent_map.tissue)
-        progress("pyramid", 0.0)
-        maps = _write_maps(folder, extent_map, partial(progress, "pyramid"))
-        lesions = find_lesions(
-            extent_map,
-            slide.known_mpp,
-            rules.threshold,
-            least_mm2=rules.least_mm2,
-            progress=lambda done, total: progress("tracing", done / total),
-        )
-        findings = Findings(rules.threshold, lesions, reach.result())
-        progress("overlay", 0.0)
-        drawn = beside.submit(_write_overlay, folder, slide, extent_map, findings)
-        features = findings.features(extent_map.classes[extent_map.foreground], rules.key)
-        _write_outlines(folder / OUTLINE_FILE, features)
-        progress("overlay", 0.5)
-        drawn.result()
-        progress("overlay", 1.0)
-        return _Found(findings, quality.result(), maps)
-
-
 def _unheard(phase: str, share: float) -> None:
     """Nobody listens."""
-
-
-def _write_maps(
-    folder: Path, extent_map: ExtentMap, progress: Callable[[float], None]
-) -> list[str]:
-    """A pyramid a class, but for the first, which is what no outline claims; returns the names."""
-    names = map_files(extent_map.classes, extent_map.foreground)
-    for number, (plane, name) in enumerate(names.items()):
-        write_pyramid(
-            folder / name,
-            partial(extent_map.canvas.read, plane),
-            extent_map.frame,
-            progress=lambda done, total, number=number: progress(  # type: ignore[misc]
-                (number + done / total) / len(names)
-            ),
-        )
-    return list(names.values())
-
-
-def _write_overlay(folder: Path, slide: Slide, extent_map: ExtentMap, findings: Findings) -> None:
-    caption, account = findings.caption(extent_map.tissue.area_mm2), extent_map.adaptive
-    if account and account.skipped_mm2:
-        caption += f"; {account.skipped_mm2:.3g} mm² skipped"
-    overlay = draw_overlay(slide, extent_map, findings, caption=caption)
-    with disk_errors(folder / OVERLAY_FILE):
-        write_png(folder / OVERLAY_FILE, overlay)
-
-
-def _write_outlines(path: Path, features: Iterable[Feature]) -> None:
-    with disk_errors(path), path.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(geojson_lines(features, members={ORIGIN: [0.0, 0.0]}))
-
-
-def map_files(classes: Sequence[str], foreground: int) -> dict[int, str]:
-    """The file name of each class that has one: the foreground's first, none for the background.
-
-    Class names become letters, digits, `.`, `-` and `_`, and stay apart.
-    """
-    names = {foreground: MAP_FILE}
-    taken: set[str] = set()
-    for plane, label in enumerate(classes):
-        if plane in (0, foreground):
-            continue
-        plain = re.sub(r"[^\w.-]+", "_", label)[:60].strip("._") or "class"
-        free = chain([plain], (f"{plain}-{number}" for number in count(plane)))
-        plain = next(name for name in free if name.casefold() not in taken)
-        taken.add(plain.casefold())
-        names[plane] = f"probability-{plain}.tiff"
-    return names
 
 
 def _placement(extent_map: ExtentMap) -> dict[str, object]:

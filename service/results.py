@@ -31,9 +31,10 @@ OVERLAY_FILE = "overlay.png"
 TABLE_FILE = "slides.csv"
 TABLE_COLUMNS = (
     *("slide", "status", "reason", "tumour_area_mm2", "area_low_mm2", "area_high_mm2"),
-    *("tissue_area_mm2", "seconds"),
+    *("tissue_area_mm2", "familiarity", "seconds"),
 )
-EARLIER_COLUMNS = ("slide", "status", "reason", "tumour_area_mm2", "tissue_area_mm2", "seconds")
+EARLIER_COLUMNS = tuple(name for name in TABLE_COLUMNS if name != "familiarity")
+EARLIEST_COLUMNS = ("slide", "status", "reason", "tumour_area_mm2", "tissue_area_mm2", "seconds")
 ORPHAN_SECONDS = 30.0  # longer than a worker whose parent was killed takes to notice
 
 
@@ -201,7 +202,7 @@ class SlideTable:
         self._rows: dict[str, dict[str, str]] = {}
         text = self._earlier()
         head = tuple(text.partition("\n")[0].rstrip("\r").split(","))
-        if text and head not in (TABLE_COLUMNS, EARLIER_COLUMNS):
+        if text and head not in (TABLE_COLUMNS, EARLIER_COLUMNS, EARLIEST_COLUMNS):
             raise ResultError(f"{self._path}: not written by Extent; move it or give another --out")
         with suppress(csv.Error):
             for row in csv.DictReader(io.StringIO(text, newline="")):
@@ -230,6 +231,7 @@ class SlideTable:
             "area_low_mm2": _cell(interval.low if interval else None),
             "area_high_mm2": _cell(interval.high if interval else None),
             "tissue_area_mm2": _cell(outcome.tissue_area_mm2),
+            "familiarity": outcome.familiarity.verdict if outcome.familiarity else "",
             "seconds": f"{outcome.seconds:.1f}",
         }
         text = io.StringIO()

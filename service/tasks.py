@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from model.area_interval import AreaInterval
+from model.familiarity import Familiarity
 from tiling.frame import Box, Pair
 from tiling.resolution import Resolution
 
@@ -116,7 +117,7 @@ class Update:
 class SlideOutcome:
     """How a slide ended. Areas are None where it failed; `reason` says why, or what was noted.
 
-    `interval` is None where there is none, too; summary.json says why.
+    `interval` and `familiarity` are None where there is none, too; summary.json says why.
     """
 
     name: str
@@ -126,6 +127,7 @@ class SlideOutcome:
     tissue_area_mm2: float | None = None
     seconds: float = 0.0
     interval: AreaInterval | None = None
+    familiarity: Familiarity | None = None
 
     @property
     def within(self) -> str:

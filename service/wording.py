@@ -20,3 +20,8 @@ def ends(interval: AreaInterval) -> str:
 def interval_words(interval: AreaInterval) -> str:
     """As in "80% interval 6.02 to 11.2 mm², approximate"."""
     return f"{interval.level:.0%} interval {ends(interval)} mm², {interval.kind}"
+
+
+def sentence(reason: str) -> str:
+    """A reason with a capital and a full stop."""
+    return f"{reason[:1].upper()}{reason[1:]}."

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from annotations.errors import CheckpointError
 from model.area_interval import AreaInterval
+from model.familiarity import Familiarity
 from tiling.slide import Slide
 from tiling.slide_files import slide_digest
 
@@ -51,6 +52,7 @@ def settled(
     """What `tasks.settle` promises; `shelf` is where it may lie compiled [in that folder]."""
     from model.card_file import read_model_file
     from model.conformal import contours_in
+    from model.known_looks import known_looks_in
     from model.predictor import resolved
     from model.segment import WRITE_SIDE, window_side
 
@@ -60,7 +62,8 @@ def settled(
     options = ReportOptions(settings.threshold, settings.min_region_mm2)
     file = read_model_file(path)
     card = file.card
-    contours_in(card.calibration)  # what makes no sense fails now, not after hours
+    for read in (contours_in, known_looks_in):
+        read(card.calibration)  # what makes no sense fails now, not after hours
     execution = resolved(_execution(settings), card)
     exact = replace(
         settings,
@@ -183,8 +186,15 @@ class _SlideWork:
     def _outcome(self, status: Status, reason: str, summary: Mapping[str, object]) -> SlideOutcome:
         areas = (summary.get(key) for key in ("tumour_area_mm2", "tissue_area_mm2"))
         tumour, tissue = (float(v) if isinstance(v, int | float) else None for v in areas)
-        interval = AreaInterval.from_summary(summary)
-        return SlideOutcome(self._job.slide.name, status, reason, tumour, tissue, interval=interval)
+        return SlideOutcome(
+            self._job.slide.name,
+            status,
+            reason,
+            tumour,
+            tissue,
+            interval=AreaInterval.from_summary(summary),
+            familiarity=Familiarity.from_summary(summary),
+        )
 
 
 def _canvas_key(wanted: Fingerprint, computed_by: str) -> str:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from model.adaptive import Account
 from model.card import ModelCard
 from model.conformal import Contours
+from model.known_looks import KnownLooks
 from model.network_config import NetworkConfig
 from model.segment import ExtentMap
 from service.report import ReportOptions, RunFacts, write_result
+from tiling.appearance import Appearance
 from tiling.canvas import Canvas
 from tiling.frame import Box, Frame
 from tiling.images import write_png
@@ -94,6 +96,20 @@ class Scene:
         with self.slide(folder) as slide:
             frame = self.frame(slide)
         return np.zeros((len(self.classes) - 1, frame.height, frame.width), np.uint8)
+
+
+def known_like(look: Appearance, density: float = 1.0) -> dict[str, Any]:
+    """A card's calibration with contours and 20 patients whose slides look like this one.
+
+    But for their `density`, in multiples of its own.
+    """
+    rng = np.random.default_rng(7)
+    looks = []
+    for _ in range(20):
+        factors = np.exp(rng.normal(0, 0.1, 5)) * (density, 1, 1, 1, 1)
+        values = [v or 1.0 for v in look.to_json().values()]
+        looks.append((Appearance(*map(float, values * factors)),))
+    return {**CALIBRATION, "familiarity": KnownLooks(tuple(looks)).to_json()}
 
 
 def _pink(width: int, height: int) -> Values:

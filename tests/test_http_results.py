@@ -70,6 +70,8 @@ def test_the_job_tells_what_came_of_it(made: Made) -> None:
         assert outcome[name] == summary[name] > 0
     assert outcome["area_interval_mm2"] is summary["area_interval_mm2"] is None
     assert outcome["no_interval"] == summary["no_interval"] != ""
+    assert outcome["familiarity"] is summary["familiarity"] is None
+    assert outcome["no_familiarity"] == summary["no_familiarity"] != ""
     assert made.job["share"] == 1
     assert made.job["started_at"] <= made.job["finished_at"]
 

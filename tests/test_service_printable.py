@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import io
 import os
 import re
@@ -161,6 +162,17 @@ def test_how_sure_the_area_is_stands_on_it(kind: str, said: str) -> None:
     text = Tags(printable(replace(sheet(), summary=told))).text
     assert "12,346 mm²9.50 to 21.0 mm²" in text
     assert said in text and "20 patients" in text
+
+
+def test_a_slide_that_is_unlike_those_known_bears_a_warning() -> None:
+    row = {"verdict": "unlike", "p_value": 0.05, "score": 9.0, "patients": 20, "reason": EVIL}
+    text = printable(replace(sheet(), summary={**sheet().summary, "familiarity": row}))
+    assert "Unlike known slides." in text and "may be wrong" in text
+    assert EVIL not in text and html.escape(EVIL) in text
+    like = row | {"verdict": "like", "reason": ""}
+    for found in (like, None):
+        told = {**sheet().summary, "familiarity": found}
+        assert "Unlike known slides" not in printable(replace(sheet(), summary=told))
 
 
 def test_why_there_is_no_interval_stands_on_it() -> None:

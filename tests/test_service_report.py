@@ -24,7 +24,8 @@ from annotations.errors import ResultError, UsageError
 from service.contours import Reach
 from service.findings import Findings
 from service.overlay import draw_overlay
-from service.report import ReportOptions, RunFacts, map_files, write_result
+from service.report import ReportOptions, RunFacts, write_result
+from service.result_files import map_files
 from tests.conftest import data_dir
 from tests.scene import CALIBRATION, MPP, Scene
 from tiling.draw import BRIGHT

@@ -12,6 +12,7 @@ import pytest
 
 from annotations.errors import ResultError
 from model.area_interval import AreaInterval
+from model.familiarity import Familiarity
 from service.locks import held
 from service.results import (
     Fingerprint,
@@ -169,18 +170,26 @@ def test_the_table_keeps_the_rows_of_earlier_runs(tmp_path: Path) -> None:
     assert rows[1]["reason"] == 'it said "no"\nand left'
 
 
-def test_the_table_holds_intervals_and_goes_on_from_one_without(tmp_path: Path) -> None:
-    (tmp_path / "slides.csv").write_text(
-        "slide,status,reason,tumour_area_mm2,tissue_area_mm2,seconds\na,done,,1.25,2.5,3.0\n"
-    )
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        "slide,status,reason,tumour_area_mm2,tissue_area_mm2,seconds\na,done,,1.25,2.5,3.0\n",
+        "slide,status,reason,tumour_area_mm2,area_low_mm2,area_high_mm2,tissue_area_mm2,seconds\n"
+        "a,done,,1.25,,,2.5,3.0\n",
+    ],
+    ids=["before intervals", "before familiarity"],
+)
+def test_the_table_goes_on_from_one_that_said_less(tmp_path: Path, earlier: str) -> None:
+    (tmp_path / "slides.csv").write_text(earlier)
     interval = AreaInterval(0.0, 2.5, 0.8, "guaranteed", 9, 0.2)
-    SlideTable(tmp_path).record(SlideOutcome("b", "done", "", 1.5, 2.0, 1.0, interval))
+    like = Familiarity("like", 0.5, 0.9, 20)
+    SlideTable(tmp_path).record(SlideOutcome("b", "done", "", 1.5, 2.0, 1.0, interval, like))
     with (tmp_path / "slides.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     names = ("slide", "tumour_area_mm2", "area_low_mm2", "area_high_mm2", "tissue_area_mm2")
-    assert [tuple(row[name] for name in names) for row in rows] == [
-        ("a", "1.25", "", "", "2.5"),
-        ("b", "1.5", "0.0", "2.5", "2.0"),
+    assert [tuple(row[name] for name in (*names, "familiarity")) for row in rows] == [
+        ("a", "1.25", "", "", "2.5", ""),
+        ("b", "1.5", "0.0", "2.5", "2.0", "like"),
     ]
 
 

@@ -1,10 +1,12 @@
 """Whether a slide is in focus, by the fine detail that its cells of 128 µm hold."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from .appearance import WHITE
 from .frame import Box, Frame
 from .native import native_frame, pixel_centres
 from .resample import RGB, best_level
@@ -23,11 +25,21 @@ BLOCK = 8  # cells a side that are read together
 # percentiles are 0.31-0.45; blurred with a sigma of 6 µm the 99th percentiles are 0.14-0.19
 RATIO = 0.19
 CONTRAST = 1e-4  # of the coarser detail; under it there is nothing to judge
-WHITE = 245.0
 
 
-def blurred_share(slide: Slide, grid: Frame, tissue: Mask, budget: int) -> float:
-    """The share of tissue out of focus, 0-1; 0 where the slide is too coarse to tell.
+@dataclass(frozen=True)
+class Focus:
+    """`blurred`: the share of tissue out of focus, 0-1; 0 where the slide is too coarse to tell.
+
+    `sharpness`: fine detail over coarser detail, the median of cells; None where none can be told.
+    """
+
+    blurred: float = 0.0
+    sharpness: float | None = None
+
+
+def judge_focus(slide: Slide, grid: Frame, tissue: Mask, budget: int) -> Focus:
+    """How sharp a slide's tissue is.
 
     Judged are the cells that are wholly tissue. Blur too slight to see at about LOOK_UM µm/px does
     not count. `tissue` is bool [h, w] on the pixels of `grid`. Where all blocks with tissue would
@@ -38,21 +50,24 @@ def blurred_share(slide: Slide, grid: Frame, tissue: Mask, budget: int) -> float
     """
     frame = native_frame(slide, max(1.0, LOOK_UM / slide.known_mpp[0]))
     if max(frame.mpp) > COARSEST_UM or not tissue.any():
-        return 0.0
+        return Focus()
     cell = 2**OCTAVES * max(1, round(CELL_UM / frame.mpp[0] / 2**OCTAVES))
     weights = _tissue_in_cells(grid, tissue, frame, cell)
     blocks = list(_blocks(weights))
     level = best_level(slide.levels, frame)
     per_cell = cell**2 * float(np.prod(frame.downsample) / np.prod(level.downsample))
     step = max(1, int(np.ceil(len(blocks) * BLOCK**2 * per_cell / budget)))
-    blurred = seen = 0
+    blurred, seen, details = 0, 0, [np.empty(0, np.float32)]
     for block in blocks[::step]:
         box = Box(*(cell * v for v in (block.x, block.y, block.width, block.height)))
         weight = weights[block.y : block.bottom, block.x : block.right]
         judged = weight * (weight >= WHOLE * weights.max())
-        blurred += int(judged[_is_blurred(slide.read(frame, box), cell)].sum())
+        detail = _detail(slide.read(frame, box), cell)
+        blurred += int(judged[detail < RATIO].sum())
         seen += int(judged.sum())
-    return blurred / seen if seen else 0.0
+        details.append(detail[(judged > 0) & np.isfinite(detail)])
+    told = np.concatenate(details)
+    return Focus(blurred / seen if seen else 0.0, float(np.median(told)) if len(told) else None)
 
 
 def _tissue_in_cells(grid: Frame, tissue: Mask, frame: Frame, cell: int) -> npt.NDArray[np.int64]:
@@ -72,8 +87,8 @@ def _blocks(weights: npt.NDArray[np.int64]) -> Iterator[Box]:
                 yield Box(x, y, min(BLOCK, width - x), min(BLOCK, height - y))
 
 
-def _is_blurred(pixels: RGB, cell: int) -> Mask:
-    """Which cells have little fine detail beside the coarser one; uint8 [h, w, 3] -> bool.
+def _detail(pixels: RGB, cell: int) -> Grey:
+    """Fine detail over the coarser one of each cell, infinite without any; uint8 [h, w, 3].
 
     The energy in three octaves of Haar wavelets, as differences of mean squares: the finest over
     the two others, so that neither stain nor density matters.
@@ -89,8 +104,9 @@ def _is_blurred(pixels: RGB, cell: int) -> Mask:
         grey = quads * np.float32(0.25)
         squares.append(_mean_square(grey, cell >> octave))
     fine, coarse = squares[0] - squares[1], squares[1] - squares[-1]
-    blurred: Mask = (coarse > CONTRAST) & (fine < RATIO * coarse)
-    return blurred
+    detail: Grey = np.full_like(coarse, np.inf)
+    np.divide(fine, coarse, out=detail, where=coarse > CONTRAST)
+    return detail
 
 
 def _mean_square(grey: Grey, side: int) -> Grey:

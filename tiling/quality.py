@@ -1,4 +1,4 @@
-"""What spoils a slide: tissue out of focus, under pen, or folded, in mm² within the tissue."""
+"""What spoils a slide, in mm² within the tissue: blur, pen, folds; and how the rest looks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .focus import WHITE, blurred_share
+from .appearance import WHITE, Appearance
+from .focus import judge_focus
 from .frame import Frame
 from .native import native_frame, pixel_centres
 from .resample import RGB
@@ -36,11 +37,25 @@ FOLD_PERCENTILE = 90.0  # of the slide's own tissue, that a fold must exceed
 
 @dataclass(frozen=True)
 class Quality:
-    """Area within the tissue, in mm²."""
+    """Areas within the tissue, in mm².
+
+    `appearance`: how the tissue looks that is neither folded nor near pen; None where there is too
+    little.
+    """
 
     out_of_focus_mm2: float
     pen_mm2: float
     folds_mm2: float
+    appearance: Appearance | None = None
+
+    @property
+    def flags(self) -> dict[str, float]:
+        """The areas, as summary.json has them."""
+        return {
+            "out_of_focus_mm2": self.out_of_focus_mm2,
+            "pen_mm2": self.pen_mm2,
+            "folds_mm2": self.folds_mm2,
+        }
 
 
 def assess_quality(
@@ -49,7 +64,7 @@ def assess_quality(
     """Flag what a reader should know of before trusting a map.
 
     Pen and folds are sought at about LOOK_UM µm/px, on huge slides coarser; a pixel under pen has
-    no other flag. Focus is judged as `blurred_share` says, on every k-th block with tissue where
+    no other flag. Focus is judged as `judge_focus` says, on every k-th block with tissue where
     all of them would decode more than `budget` pixels of the slide's level. Fluorescence has no
     flags: all areas are 0.
 
@@ -60,15 +75,16 @@ def assess_quality(
     look = native_frame(slide, usual.downsample[0] * coarse_enough(usual))
     pixels, inside = read_overview(slide, look), _tissue_on(look, tissue)
     if not inside.any() or is_dark_field(pixels[::SPARSE, ::SPARSE]):
-        return Quality(0.0, 0.0, 0.0)
+        return Quality(0.0, 0.0, 0.0, Appearance.of(pixels, inside, None))
     seen = _Seen(pixels, inside, look.mpp[0])
     clear = inside & ~seen.around_pen & ~seen.folds
     per_pixel_mm2 = tissue.area_mm2 / np.count_nonzero(inside)
-    blurred = blurred_share(slide, look, clear, budget) * np.count_nonzero(clear)
+    focus = judge_focus(slide, look, clear, budget)
     return Quality(
-        float(blurred * per_pixel_mm2),
+        float(focus.blurred * np.count_nonzero(clear) * per_pixel_mm2),
         float(np.count_nonzero(seen.pen) * per_pixel_mm2),
         float(np.count_nonzero(seen.folds) * per_pixel_mm2),
+        Appearance.of(pixels, clear, focus.sharpness),
     )
 
 

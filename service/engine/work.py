@@ -158,7 +158,7 @@ def _outcome(result: Path) -> dict[str, Any]:
     provenance = summary["provenance"]
     names = (
         *("tumour_area_mm2", "area_interval_mm2", "no_interval", "tissue_area_mm2"),
-        *("tumour_fraction", "max_diameter_mm", "threshold"),
+        *("tumour_fraction", "max_diameter_mm", "threshold", "familiarity", "no_familiarity"),
     )
     return {name: summary[name] for name in names} | {
         "regions": len(summary["regions"]),

@@ -1,6 +1,6 @@
 """A job as a client asks for it and as it is answered."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -97,6 +97,21 @@ class AreaIntervalAnswer(Answer):
     ]
 
 
+class FamiliarityAnswer(Answer):
+    """Whether the slide looks like those of the `patients` that the model was measured on.
+
+    Where it does not, the figures may be far off, and there is no interval.
+    """
+
+    verdict: Literal["like", "unlike"]
+    p_value: Annotated[
+        float, Field(description="The share of patients, this one among them, at least as unusual.")
+    ]
+    score: Annotated[float, Field(description="How unusual; of what is usual, about 1.")]
+    patients: int
+    reason: Annotated[str, Field(description="What is unlike; empty where nothing is.")]
+
+
 class Outcome(Answer):
     """The headline figures of a finished map."""
 
@@ -105,6 +120,10 @@ class Outcome(Answer):
     no_interval: Annotated[
         str, Field(description="Why there is no interval; empty where there is one.")
     ] = ""
+    familiarity: FamiliarityAnswer | None = None
+    no_familiarity: Annotated[str, Field(description="Why it is not known; empty where it is.")] = (
+        ""
+    )
     tissue_area_mm2: float
     tumour_fraction: float
     max_diameter_mm: float
@@ -171,7 +190,7 @@ def _share(job: Job) -> float:
 def _outcome(job: Job) -> dict[str, Any] | None:
     if job.state != "succeeded" or job.outcome is None:
         return None
-    # Jobs that ended before there were intervals say nothing of one
+    # Jobs that ended before there were intervals, or familiarity, say nothing of them
     return {name: job.outcome[name] for name in Outcome.model_fields if name in job.outcome}
 
 

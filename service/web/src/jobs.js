@@ -29,6 +29,8 @@ const DOING = {
 export const isFinal = (job) => FINAL.has(job.state);
 /** Whether its files are there: it succeeded, and nobody deleted them. */
 export const hasResult = (job) => Boolean(job.links["summary.json"]);
+/** Whether the slide is known to look unlike those that the model was measured on. */
+export const isUnlike = (outcome) => outcome?.familiarity?.verdict === "unlike";
 
 export class JobList {
   constructor(element) {
@@ -125,7 +127,12 @@ export class JobList {
     const shown = state.job?.id === job.id;
     const fate = job.state === "succeeded" ? area(job.outcome?.tumour_area_mm2) : WORDS[job.state];
     const within = job.outcome?.area_interval_mm2;
-    const facts = [within && interval(within), time(job.created_at), job.region_level0 && "region"];
+    const facts = [
+      isUnlike(job.outcome) && "unlike known slides",
+      within && interval(within),
+      time(job.created_at),
+      job.region_level0 && "region",
+    ];
     const open = el(
       "button",
       {

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { check, el, field, fill, guarded } from "./dom.js";
 import { area, fixed, interval, percent, plural } from "./format.js";
-import { hasResult, isFinal } from "./jobs.js";
+import { hasResult, isFinal, isUnlike } from "./jobs.js";
 import { colourOf, isComputed, labelOf } from "./outline_layer.js";
 import { isAbove } from "./palette.js";
 import { regionList } from "./regions.js";
@@ -34,12 +34,21 @@ function howSure(outcome) {
   return `${percent(within.level)} interval: ${interval(within)} (${measured})`;
 }
 
+/** Whether the slide is like those that the model was measured on, in words. */
+function likeness(outcome) {
+  const found = outcome?.familiarity;
+  if (!found) return "";
+  if (isUnlike(outcome)) return `Unlike known slides, map and figures may be wrong: ${found.reason}`;
+  return `Stain and sharpness are like those of the ${plural(found.patients, "patient")} measured on`;
+}
+
 export class Result {
   constructor(element, stage, layers) {
     Object.assign(this, { stage, layers });
     this.areas = null;
     this.area = el("output", { className: "figure", id: "area" }, "–");
     this.sure = el("p", { className: "hint", id: "interval" });
+    this.likeness = el("p", { className: "hint", id: "likeness" });
     this.beside = el("p", { className: "hint" });
     this.progress = el("progress", { max: 1, "aria-label": "Progress of the shown analysis" });
     this.threshold = slider("threshold", 0.5, 0.99);
@@ -55,6 +64,7 @@ export class Result {
       el("p", { className: "label" }, "Tumour area ", this.said),
       this.area,
       this.sure,
+      this.likeness,
       this.progress,
       this.beside,
       field("Threshold", this.threshold),
@@ -207,6 +217,8 @@ export class Result {
     const mm2 = this.areas && areaAbove(this.areas, threshold);
     this.area.textContent = area(mm2);
     this.sure.textContent = howSure(job.outcome);
+    this.likeness.textContent = likeness(job.outcome);
+    this.likeness.classList.toggle("warning", isUnlike(job.outcome));
     this.said.textContent = `above ${fixed(threshold, 2)}`;
     const tissue = job.outcome?.tissue_area_mm2;
     const parts = [

@@ -122,7 +122,7 @@ class _Words:
         degree = "far " if abs(off) > FAR else ""
         words = (self.high if off > 0 else self.low).format(degree)
         value, least, most = np.exp((own, *known))
-        return f"{words} ({self.name} {value:.2f}; theirs {least:.2f} to {most:.2f})"
+        return f"{words} ({self.name} {value:.2g}; theirs {least:.2g} to {most:.2g})"
 
 
 _WORDS = (

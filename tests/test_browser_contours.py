@@ -62,7 +62,7 @@ def test_a_slide_unlike_those_known_is_warned_of(tmp_path: Path, random_model: P
         client.post("/v1/jobs", json=asked).raise_for_status()
         with browsing(client.base_url) as page:
             open_slide(page, "a.png")
-            expect(page.locator("#result .files a")).to_have_count(5, timeout=MINUTES)
+            expect(page.locator("#result .files a")).to_have_count(5)
             expect(page.locator("#likeness")).to_contain_text("Unlike known slides")
             expect(page.locator("#likeness")).to_contain_text("its stain is far darker")
             expect(page.locator("#likeness")).to_have_class("hint warning")

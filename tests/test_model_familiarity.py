@@ -33,7 +33,7 @@ def known(patients: int = 20, seed: int = 1) -> KnownLooks:
     return KnownLooks(tuple((drawn(rng),) for _ in range(patients)))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(10, 45), st.sampled_from([0.1, 0.8]))
 def test_of_those_alike_at_most_one_in_twenty_is_called_unlike_or_one(
     seed: int, count: int, spread: float
@@ -59,7 +59,7 @@ def test_what_lies_in_the_middle_is_like_them() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"optical_density": 1.9}, "its stain is far darker (median optical density 1.90; theirs"),
+        ({"optical_density": 1.9}, "its stain is far darker (median optical density 1.9; theirs"),
         ({"optical_density": 0.04}, "its stain is far paler (median optical density 0.04"),
         ({"red_to_green": 0.9}, "its stain is"),
         ({"blue_to_green": 0.1}, "more violet"),

@@ -66,7 +66,7 @@ def test_an_unlike_slide_says_why_and_has_neither_interval_nor_contours(
     told: Any = replace(PLAIN, calibration=known_like(look, 3.0)).write(tmp_path, values)
     found = told["familiarity"]
     assert found["verdict"] == "unlike" and found["p_value"] == pytest.approx(1 / 21)
-    assert found["reason"].startswith(f"{REASON} {look.optical_density:.2f}; theirs")
+    assert found["reason"].startswith(f"{REASON} {look.optical_density:.2g}; theirs")
     assert told["area_interval_mm2"] is None and told["no_interval"] == UNLIKE
     assert told["tumour_area_mm2"] > 0
     assert classes(tmp_path / "out") == {"Tumour"}

@@ -12,7 +12,7 @@ from .tissue_mask import Mask
 
 WHITE = 245.0  # what glass lets through, of 255
 FIELD = "appearance"  # of summary.json
-MOST_PIXELS = 1 << 18  # looked at, or up to twice as many
+MOST_PIXELS = 1 << 16  # looked at, or up to twice as many
 LEAST_PIXELS = 100
 LEAST_DENSITY = 0.06  # mean over the channels; under it there is glass within the tissue
 LEAST_VALUE = 1e-3  # of any number here

@@ -9,6 +9,7 @@ from .network_config import OFFSET, SCALE, NetworkConfig
 
 CARD_VERSION = 1
 CROSS_VALIDATION, CROSS_VALIDATION_INT8 = "cross_validation", "cross_validation_int8"  # measures
+COMMAND = "command"  # of `training` and of what was measured: what was typed to make it
 INT8_MAY_LOSE = 0.005  # of the balanced accuracy of cells, for int8 to be taken unasked
 
 
@@ -17,8 +18,9 @@ class ModelCard:
     """What a model is, what it was made from and what was measured.
 
     `classes[foreground]` is what maps show; `mpp` the µm per input pixel; `threshold` the
-    probability above which a place counts as foreground. `patients` are keyed hashes by split
-    (see cohort.hashed_patient): enough to keep seen patients out of a test, not to name anyone.
+    probability above which a place counts as foreground. `limits`: where it is known to fail.
+    `patients` are keyed hashes by split (see cohort.hashed_patient): enough to keep seen patients
+    out of a test, not to name anyone.
     `int8`: what computing in int8 takes, as int8.value_ranges gives it; empty where it is unknown.
     """
 
@@ -31,6 +33,7 @@ class ModelCard:
     intended_use: str = "Research use only. Not for diagnosis."
     data: str = ""
     licence: str = ""
+    limits: str = ""
     cohort_digest: str = ""
     patient_salt: str = ""
     patients: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -117,8 +120,8 @@ def _balanced_accuracy(measured: Any) -> float:
 
 
 _KINDS = {
-    **dict.fromkeys(("name", "intended_use", "data", "licence", "cohort_digest"), str),
-    **dict.fromkeys(("patient_salt", "weights_digest"), str),
+    **dict.fromkeys(("name", "intended_use", "data", "licence", "limits"), str),
+    **dict.fromkeys(("cohort_digest", "patient_salt", "weights_digest"), str),
     **dict.fromkeys(("network", "patients", "training", "measures", "calibration", "int8"), dict),
     "classes": list,
     "foreground": int,

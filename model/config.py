@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -16,6 +16,7 @@ from .network_config import NetworkConfig
 from .shipped import SHIPPED_CONFIGS as SHIPPED_CONFIGS
 
 BACKGROUND = "background"
+WORDS = ("intended_use", "data", "licence", "limits")  # for the card; they train nothing
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class TrainConfig:
     `ignore_band_um`: half-width of the band along outlines that training does not look at.
     `patience`: epochs without a better validation loss before it stops; 0 never stops early.
     `average_decay`: of the running average of weights that is kept as the model.
+    `limits`: where the model is known to fail; with the other WORDS, for its card alone.
     """
 
     name: str = "model"
@@ -57,6 +59,7 @@ class TrainConfig:
     intended_use: str = "Research use only. Not for diagnosis."
     data: str = ""
     licence: str = ""
+    limits: str = ""
 
     def __post_init__(self) -> None:
         self._check_kinds()
@@ -120,6 +123,10 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def trains_like(self, other: Self) -> bool:
+        """Whether nothing but words for the card is different."""
+        return replace(self, **{name: getattr(other, name) for name in WORDS}) == other
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

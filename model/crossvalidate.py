@@ -12,6 +12,8 @@ from .config import TrainConfig
 from .train import train
 from .trainer import TrainReport
 
+Split = Mapping[str, Sequence[str]]  # patients of each of cohort.SPLITS
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -22,9 +24,7 @@ class Fold:
     model: Path
 
 
-def card_for(
-    config: TrainConfig, cohort: Cohort, split: Mapping[str, Sequence[str]], name: str
-) -> ModelCard:
+def card_for(config: TrainConfig, cohort: Cohort, split: Split, name: str) -> ModelCard:
     """The card of a model about to be trained on a split of a cohort."""
     salt = cohort.digest[:16]
     return ModelCard(
@@ -37,6 +37,7 @@ def card_for(
         intended_use=config.intended_use,
         data=config.data,
         licence=config.licence,
+        limits=config.limits,
         cohort_digest=cohort.digest,
         patient_salt=salt,
         patients={
@@ -46,50 +47,60 @@ def card_for(
     )
 
 
+def fold_splits(cohort: Cohort, config: TrainConfig, folds: int, seed: int) -> list[Split]:
+    """Who is trained on, who stops it early and who is held out ("test"), a split a fold.
+
+    Of the patients that are not held out, the config's share of validation is kept for early
+    stopping; the rest stand in an order drawn from the seed.
+
+    Raises:
+        CohortError: too few patients.
+    """
+    share = config.split[1] / (config.split[0] + config.split[1])
+    splits: list[Split] = []
+    for held_out in fold_patients(cohort, folds, seed):
+        rest = shuffled([p for p in cohort.patients if p not in held_out], seed)
+        count = max(1, round(share * len(rest))) if share else 0
+        splits.append({"train": rest[count:], "validation": rest[:count], "test": held_out})
+    return splits
+
+
 def train_folds(
     cohort: Cohort,
     config: TrainConfig,
+    splits: Sequence[Split],
     *,
     out: Path,
-    folds: int,
     seed: int,
     resume: bool = False,
     report: Callable[[int], TrainReport] = lambda index: TrainReport(),
 ) -> list[Fold]:
-    """Train one network a fold into `out/fold-<index>/`; `report(index)` listens to each.
+    """Train one network a split into `out/fold-<index>/`; `report(index)` listens to each.
 
-    Of the patients that a fold trains on, the config's share of validation is kept for early
-    stopping. With `resume`, finished folds are taken as they are and the unfinished one goes on.
+    With `resume`, finished folds are taken as they are and the unfinished one goes on.
 
     Raises:
-        CohortError: too few patients. And what `train` raises.
+        what `train` raises.
     """
-    parts = fold_patients(cohort, folds, seed)
     return [
         Fold(
             index,
-            cohort.of_patients(held_out),
-            _train_fold(
-                cohort, config, held_out, out / f"fold-{index}", seed, resume, report(index)
-            ),
+            cohort.of_patients(split["test"]),
+            _train_fold(cohort, config, split, out / f"fold-{index}", seed, resume, report(index)),
         )
-        for index, held_out in enumerate(parts)
+        for index, split in enumerate(splits)
     ]
 
 
 def _train_fold(
     cohort: Cohort,
     config: TrainConfig,
-    held_out: Sequence[str],
+    split: Split,
     out: Path,
     seed: int,
     resume: bool,
     report: TrainReport,
 ) -> Path:
-    rest = shuffled([p for p in cohort.patients if p not in held_out], seed)
-    share = config.split[1] / (config.split[0] + config.split[1])
-    count = max(1, round(share * len(rest))) if share else 0
-    split = {"train": rest[count:], "validation": rest[:count], "test": held_out}
     card = card_for(config, cohort, split, f"{config.name}-{out.name}")
     model = out / "model.safetensors"
     if not (resume and _is_finished(model, card, config)):
@@ -114,5 +125,5 @@ def _is_finished(model: Path, card: ModelCard, config: TrainConfig) -> bool:
         found: Checkpoint = load_checkpoint(model)
     except CheckpointError:
         return False
-    same_settings = TrainConfig.from_dict(dict(found.card.training.get("config", {}))) == config
-    return same_settings and found.card.patients == card.patients
+    trained = TrainConfig.from_dict(dict(found.card.training.get("config", {})))
+    return trained.trains_like(config) and found.card.patients == card.patients

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from tiling.slide_files import slide_name
 
 from .areas import interval_rows
 from .boundary import TOLERANCES_UM
+from .card import COMMAND
 from .cohort import Case
 from .group import Group
 from .histograms import brier, expected_calibration_error
@@ -17,6 +19,10 @@ from .measure import Question, SlideMeasures, measure_slide
 from .metrics import CONFIDENCE, PIXEL_MEASURES, RESAMPLES
 from .selection import Selection
 
+HEADLINE = (
+    *("n_slides", "n_patients", "cell_um", "interval", "includes_seen"),
+    *("pixels", "cells", "reliability", "curves"),
+)
 SEEN_WARNING = (
     "Patients that the model was trained or tuned on are among those measured: every figure here "
     "is better than what other patients would give."
@@ -128,14 +134,19 @@ def slide_row(m: SlideMeasures, seen: Collection[str] = ()) -> dict[str, object]
     }
 
 
-def headline(metrics: Mapping[str, object]) -> dict[str, object]:
-    """What a model's card keeps of a metrics.json: whom it measured, pixels and cells.
+def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model's card keeps of a metrics.json: whom it measured, how, and the main figures.
 
     Raises:
         ValueError: it is no such thing.
     """
-    kept = ("n_slides", "n_patients", "cell_um", "interval", "includes_seen", "pixels", "cells")
-    missing = [name for name in kept if name not in metrics]
+    missing = [name for name in HEADLINE if name not in metrics]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}")
-    return {name: metrics[name] for name in kept}
+    kept = {name: metrics[name] for name in (*HEADLINE[:-1], COMMAND) if name in metrics}
+    curve: Mapping[str, Sequence[float | None]] = metrics["curves"]["reliability"]
+    rounded = {
+        part: [None if value is None else round(value, 4) for value in values]
+        for part, values in curve.items()
+    }
+    return {**kept, "reliability_curve": rounded}

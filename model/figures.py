@@ -115,6 +115,16 @@ def write_froc(path: Path, line: Line) -> None:
     _save(figure, path)
 
 
+def write_learning_curve(path: Path, lines: Mapping[str, Line]) -> None:
+    """Figures over the number of patients trained on, a panel a name."""
+    figure = Figure(figsize=(2.6 * len(lines), 3.2), dpi=160, layout="constrained")
+    panels = figure.subplots(1, len(lines), sharey=True, squeeze=False)[0]
+    for axes, (name, line) in zip(panels, lines.items(), strict=True):
+        axes.set(title=name, xlim=(0, None), xlabel="patients trained on")
+        _lines(axes, {name: line}, style="o-")
+    _save(figure, path)
+
+
 def write_areas(path: Path, areas_mm2: Sequence[tuple[float, float]]) -> None:
     """Expert's and model's area of each slide, side by side."""
     figure, axes = _panel("Tumour area", "expert, mm²", "model, mm²")

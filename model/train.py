@@ -100,6 +100,7 @@ def train(
         crops = _plain_batches(sampler, RANGE_CROPS, config.batch)
         ranges = value_ranges(network, (batch.patches for batch in crops))
     training = {
+        **card.training,
         "seed": seed,
         "config": config.to_dict(),
         "epochs": len(trainer.epochs),

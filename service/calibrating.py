@@ -1,4 +1,4 @@
-"""Calibrating the models of a cross-validation by maps of patients that they never saw."""
+"""Calibrating and judging the models of a cross-validation by patients that they never saw."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from .measuring import map_cases, measured
+from .measuring import MAPS, map_cases, measured, write_measures
 from .tasks import MapSettings
 
 if TYPE_CHECKING:
@@ -54,3 +54,33 @@ def calibrated_folds(
         calibration.applied(fold.model, model)
         calibrated.append(replace(fold, model=model))
     return calibrated, calibration
+
+
+def judge_folds(
+    folds: "Sequence[Fold]",
+    out: Path,
+    question: "Question",
+    console: Console,
+    settings: MapSettings,
+    *,
+    seed: int,
+    command: str = "",
+) -> int:
+    """Calibrate the folds, map their slides and measure the maps; returns how many were measured.
+
+    Writes OUT/maps, OUT/metrics.json, which keeps the calibration and the `command` that was
+    typed, and OUT/report.html.
+
+    Raises:
+        CohortError: none could be measured.
+    """
+    calibrated, calibration = calibrated_folds(folds, out, question, console, settings)
+    return write_measures(
+        map_folds(calibrated, out / MAPS, console, settings),
+        out,
+        question,
+        console,
+        seed=seed,
+        command=command,
+        calibrated=lambda measures: calibration.with_contours(measures, "approximate"),
+    )

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -50,6 +51,27 @@ def compiled_models() -> Path | None:
         except RuntimeError:
             return None
     return cache / "extent" / "compiled"
+
+
+_BESIDE = ("out", "resume")  # parameters that change nothing of what comes out
+
+
+def as_asked(context: typer.Context) -> str:
+    """The command as it was typed, with files by their names alone: for cards and metrics.
+
+    Without defaults, and without what only says where results go.
+    """
+    words = ["extent", context.command.name or ""]
+    for parameter in context.command.params:
+        name, value = parameter.name or "", context.params.get(parameter.name or "")
+        source = context.get_parameter_source(name)
+        if name in _BESIDE or source is None or source.name != "COMMANDLINE":
+            continue
+        if parameter.param_type_name == "option":
+            words.append(parameter.opts[0])
+        if value is not True:
+            words.append(value.name if isinstance(value, Path) else str(value))
+    return shlex.join(words)
 
 
 def complain(text: str) -> None:

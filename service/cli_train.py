@@ -10,7 +10,7 @@ from rich.console import Console
 
 from annotations.errors import UsageError
 
-from .cli_options import ForceMpp, Mpp, Precision, resolution_of, say
+from .cli_options import ForceMpp, Mpp, Precision, as_asked, resolution_of, say
 from .training_folder import training_folder
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ CellUm = Annotated[float, typer.Option(help="Side in µm of the cells that figur
 
 
 def train(
+    context: typer.Context,
     cohort: CohortFile,
     out: Out,
     config: Config = None,
@@ -69,7 +70,7 @@ def train(
     the test patients' slides are not opened before `extent evaluate`. OUT/curves.png shows how
     it went.
     """
-    from model.card import CROSS_VALIDATION, CROSS_VALIDATION_INT8
+    from model.card import COMMAND, CROSS_VALIDATION, CROSS_VALIDATION_INT8
     from model.cohort import read_cohort, split_patients
     from model.crossvalidate import card_for
     from model.train import train as train_model
@@ -88,7 +89,8 @@ def train(
     }
     table = read_cohort(cohort).with_resolution(resolution_of(mpp, force_mpp))
     split = split_patients(table, settings.split, seed)
-    card = replace(card_for(settings, table, split, settings.name), measures=measures)
+    card = card_for(settings, table, split, settings.name)
+    card = replace(card, measures=measures, training={COMMAND: as_asked(context)})
     card = _calibrated(card, measured)
     with training_folder(out, ("state.safetensors", "model.safetensors"), resume=resume):
         _say_split(console, split, given=any(case.split for case in table.cases))
@@ -112,6 +114,7 @@ def train(
 
 
 def crossvalidate(
+    context: typer.Context,
     cohort: CohortFile,
     out: Out,
     folds: Folds = 5,
@@ -129,11 +132,11 @@ def crossvalidate(
     and OUT/report.html.
     """
     from model.cohort import read_cohort
-    from model.crossvalidate import train_folds
+    from model.crossvalidate import fold_splits, train_folds
     from model.measure import Question
 
-    from .calibrating import calibrated_folds, map_folds
-    from .measuring import MAPS, slides_of, write_measures
+    from .calibrating import judge_folds
+    from .measuring import slides_of
     from .tasks import MapSettings
     from .training_display import TrainingDisplay
 
@@ -148,20 +151,14 @@ def crossvalidate(
             done = train_folds(
                 table,
                 settings,
+                fold_splits(table, settings, folds, seed),
                 out=out,
-                folds=folds,
                 seed=seed,
                 resume=resume,
                 report=lambda index: _report(display, f"fold {index + 1} of {folds}"),
             )
-        calibrated, calibration = calibrated_folds(done, out, question, console, maps)
-        measured = write_measures(
-            map_folds(calibrated, out / MAPS, console, maps),
-            out,
-            question,
-            console,
-            seed=seed,
-            calibrated=lambda measures: calibration.with_contours(measures, "approximate"),
+        measured = judge_folds(
+            done, out, question, console, maps, seed=seed, command=as_asked(context)
         )
     raise typer.Exit(0 if measured == len(table.cases) else 1)
 

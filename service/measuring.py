@@ -83,17 +83,20 @@ def write_measures(
     console: Console,
     *,
     seed: int,
+    command: str = "",
     selection: "Selection | None" = None,
     calibrated: "Callable[[Sequence[SlideMeasures]], Calibration] | None" = None,
 ) -> int:
     """Measure the maps under `out` against the experts; writes metrics.json and report.html.
 
-    `calibrated`, which is given what was measured, makes the calibration that metrics.json keeps.
+    `calibrated`, which is given what was measured, makes the calibration that metrics.json keeps,
+    beside the `command` that was typed.
     Returns how many cases were measured; those that could not be are named.
 
     Raises:
         CohortError: none of them could be measured.
     """
+    from model.card import COMMAND
     from model.evaluate import summarise
 
     from .evaluation_report import REPORT_FILE, Evaluation, write_report
@@ -102,6 +105,8 @@ def write_measures(
     metrics = summarise(measures, cell_um=question.cell_um, seed=seed, selection=selection)
     if calibrated:
         metrics["calibration"] = calibrated(measures).to_json()
+    if command:
+        metrics[COMMAND] = command
     with disk_errors(out):
         temporary = out / f".{METRICS_FILE}.part"
         temporary.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")

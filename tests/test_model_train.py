@@ -16,7 +16,7 @@ from model.augment import Augmentation
 from model.checkpoint import ModelCard, load_checkpoint
 from model.cohort import Case, Cohort, read_cohort, split_patients
 from model.config import SHIPPED_CONFIGS, TrainConfig
-from model.crossvalidate import card_for, train_folds
+from model.crossvalidate import card_for, fold_splits, train_folds
 from model.dataset import CropSampler, LabelledSlide, Loading, open_cases
 from model.labelled import IGNORED
 from model.network import NetworkConfig
@@ -187,11 +187,12 @@ def test_without_validation_the_last_epoch_is_the_model(cohort: Cohort, tmp_path
 
 def test_folds_leave_their_patients_out(cohort: Cohort, tmp_path: Path) -> None:
     config = replace(SMALL, epochs=1, split=(1.0, 0.0, 0.0))
-    folds = train_folds(cohort, config, out=tmp_path, folds=3, seed=1)
+    splits = fold_splits(cohort, config, 3, 1)
+    folds = train_folds(cohort, config, splits, out=tmp_path, seed=1)
     judged = [case.patient for fold in folds for case in fold.cases]
     assert sorted(judged) == cohort.patients
     stamps = [fold.model.stat().st_mtime_ns for fold in folds]
-    again = train_folds(cohort, config, out=tmp_path, folds=3, seed=1, resume=True)
+    again = train_folds(cohort, config, splits, out=tmp_path, seed=1, resume=True)
     assert [fold.model.stat().st_mtime_ns for fold in again] == stamps, "finished folds are kept"
 
 

@@ -117,6 +117,7 @@ def config_of(request: dict[str, Any], patients: int) -> TrainConfig:
         data=f"Outlines of {len(request['cases'])} slides of {patients} patients, trained on by "
         f"way of a server, with the settings {request['config']}.",
         licence="",
+        limits="",
     )
 
 

@@ -22,7 +22,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from tiling.frame import Box
 from tiling.slide import Slide
-from tiling.synthetic import DrawnSlide, SlideRecipe
+from tiling.synthetic import SlideRecipe
 from tiling.synthetic_cohort import CohortPlan
 from tiling.synthetic_files import write_drawn_slide
 
@@ -52,7 +52,7 @@ def sample_slide(path: Path, recipe: SlideRecipe) -> Sampled:
         for sigma in SIGMAS
         for c in range(3)
     ]
-    truth = DrawnSlide(recipe).truth(box)[::STEP, ::STEP].reshape(-1)
+    truth = recipe.drawn().truth(box)[::STEP, ::STEP].reshape(-1)
     return Sampled(recipe.site, np.stack(smoothed, axis=1), truth)
 
 

@@ -1,6 +1,7 @@
 """The card in a checkpoint's metadata, read without the weights and without torch."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,17 @@ def read_card(path: Path) -> ModelCard:
     """
     with opened(path, "np") as file:
         return card_in(path, file)
+
+
+def count_weights(path: Path) -> int:
+    """How many numbers a model's file holds.
+
+    Raises:
+        CheckpointError: not a checkpoint of Extent.
+    """
+    with opened(path, "np") as file:
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+    return sum(math.prod(shape) for shape in shapes)
 
 
 @contextmanager

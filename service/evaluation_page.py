@@ -24,6 +24,8 @@ th, td { padding: .35rem .8rem .35rem 0; text-align: right; border-bottom: 1px s
   vertical-align: top; }
 thead th { font-size: .85rem; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; font-weight: normal; }
+.facts th { white-space: nowrap; padding-right: 1.5rem; } .facts td { text-align: left; }
+code { background: #f1f5f8; padding: .15rem .4rem; } summary { cursor: pointer; }
 .wide { overflow-x: auto; } .wide td, .words td { white-space: nowrap; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr));
   gap: 1rem 2rem; }
@@ -117,9 +119,13 @@ def pictures(*shown: str) -> str:
 
 def picture(path: Path, caption: str) -> str:
     """A PNG file within the page; the caption says how to read it."""
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    words = html.escape(caption)
+    return embedded(path.read_bytes(), "image/png", caption)
+
+
+def embedded(picture: bytes, media_type: str, caption: str) -> str:
+    """The bytes of a picture's file within the page, over its caption."""
+    data, words = base64.b64encode(picture).decode("ascii"), html.escape(caption)
     return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{words}">'
+        f'<figure><img src="data:{media_type};base64,{data}" alt="{words}">'
         f"<figcaption>{words}</figcaption></figure>"
     )

@@ -23,17 +23,19 @@ DASH, GAP = 9.0, 6.0  # picture pixels
 HALO_WIDTH, LINE_WIDTH = 4.6, 2.2  # picture pixels
 
 
-def draw_comparison(case: Case, result: Path, question: Question, caption: str) -> RGB:
+def draw_comparison(
+    case: Case, result: Path, question: Question, caption: str, longest_side: int = LONGEST_SIDE
+) -> RGB:
     """The slide with the model's outline (solid, blue) and the expert's (dashed, yellow).
 
-    uint8 [h, w, 3].
+    uint8 [h, w, 3], `longest_side` pixels wide or high at most.
 
     Raises:
         ResultError, SlideError, OutlineError: from what lies on disk.
     """
     stored = StoredResult.read(result)
     with Slide.open(case.slide, case.resolution) as slide:
-        picture, downsample = slide.overview(LONGEST_SIDE)
+        picture, downsample = slide.overview(longest_side)
         bounds = slide.bounds_level0
         outlines = load_outlines(case, slide, question.rules)
     frame = Frame(

@@ -12,11 +12,12 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from annotations.errors import CheckpointError
-from model.card_file import read_card
+from model.card_file import count_weights, read_card
 from model.shipped import SHIPPED
 
 from .http.principals import Principal
 from .http.problems import Problem, not_found
+from .model_page import ModelSheet
 from .records.audit import audit
 from .records.database import Records, now
 from .records.tables import TrainedModel
@@ -90,6 +91,18 @@ class ModelShelf:
         if entry.reason is not None:
             raise Problem(422, f"This model cannot be used: {entry.reason}")
         return entry
+
+    def sheet(self, principal: Principal, name: str) -> ModelSheet:
+        """What a model's page shows, but for drawn slides: servers do not try any.
+
+        Raises:
+            Problem: 404, there is none; 422, its file cannot be used.
+        """
+        entry = self.find(principal, name)
+        try:
+            return ModelSheet(read_card(entry.path), entry.digest, count_weights(entry.path))
+        except CheckpointError:
+            raise Problem(422, "This model's file has changed; ask again.") from None
 
     def taken(self, name: str) -> bool:
         """Whether any model, of any group, has the name."""

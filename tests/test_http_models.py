@@ -10,6 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from model.card_file import read_card
+from model.shipped import SHIPPED
 from service.http.keys import KeyStore
 from service.http.principals import Principal, Scope
 from service.model_shelf import ModelShelf
@@ -144,3 +146,19 @@ def test_the_server_computes_nothing_and_opens_no_slide() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+
+
+def test_a_card_is_a_page_that_tells_of_no_patient(
+    client: httpx.Client, settings: Settings, random_model: Path
+) -> None:
+    answer = client.get("/v1/models/breast-idc/card.html")
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "script" not in policy
+    assert "Research use only" in answer.text and "20 trained on" in answer.text
+    card = read_card(SHIPPED / "breast-idc.safetensors")
+    hashes = [name for names in card.patients.values() for name in names]
+    assert hashes and not [name for name in hashes if name in answer.text]
+    assert client.get("/v1/models/good/card.html").status_code == 200
+    assert client.get("/v1/models/cut/card.html").status_code == 422
+    assert client.get("/v1/models/nobody/card.html").status_code == 404

@@ -14,14 +14,14 @@ from annotations import TUMOUR, read_outlines
 from benchmarks.drawn_gate import LIMIT, measure
 from tiling.frame import Box
 from tiling.slide import Slide
-from tiling.synthetic import DrawnSlide, SlideRecipe
+from tiling.synthetic import SlideRecipe
 from tiling.synthetic_cohort import CohortPlan, draw_cohort
 from tiling.synthetic_files import write_drawn_slide
 from tiling.synthetic_look import draw_look
 from tiling.synthetic_noise import value_noise
 
 RECIPE = SlideRecipe(seed=4, site=2, width=900, height=700, mpp=4.0)
-DRAWN = DrawnSlide(RECIPE)
+DRAWN = RECIPE.drawn()
 WHOLE = DRAWN.render(Box(0, 0, 900, 700))
 
 
@@ -36,7 +36,7 @@ def test_a_rectangle_drawn_alone_has_the_pixels_of_the_whole(
 ) -> None:
     box = Box(x, y, width, height).intersection(Box(0, 0, 900, 700))
     expected = WHOLE[box.y : box.bottom, box.x : box.right]
-    np.testing.assert_array_equal(DrawnSlide(RECIPE).render(box), expected)
+    np.testing.assert_array_equal(RECIPE.drawn().render(box), expected)
     np.testing.assert_array_equal(
         DRAWN.truth(box), DRAWN.truth(Box(0, 0, 900, 700))[y : box.bottom, x : box.right]
     )
@@ -45,7 +45,7 @@ def test_a_rectangle_drawn_alone_has_the_pixels_of_the_whole(
 def test_seeds_differ_and_sites_stain_differently() -> None:
     box = Box(300, 250, 200, 150)
     middle = WHOLE[250:400, 300:500]
-    other = DrawnSlide(SlideRecipe(5, 2, 900, 700, 4.0)).render(box)
+    other = SlideRecipe(5, 2, 900, 700, 4.0).drawn().render(box)
     assert (middle != other).mean() > 0.5
     assert draw_look(2, 4).eosin != draw_look(3, 4).eosin
     near = np.subtract(draw_look(2, 4).eosin, draw_look(2, 5).eosin)
@@ -53,7 +53,7 @@ def test_seeds_differ_and_sites_stain_differently() -> None:
 
 
 def test_what_a_slide_looks_like_does_not_know_of_tumour() -> None:
-    without = DrawnSlide(SlideRecipe(4, 2, 900, 700, 4.0, tumour=False))
+    without = SlideRecipe(4, 2, 900, 700, 4.0, tumour=False).drawn()
     assert without.outlines() == []
     assert without.quality == DRAWN.quality
     corner = Box(0, 0, 40, 40)  # glass
@@ -140,7 +140,7 @@ def test_a_drawn_cohort_is_read_as_drawn(tmp_path: Path) -> None:
     recipes = CohortPlan(3, 2, 2).recipes()
     for row, (name, split, recipe) in zip(rows, recipes, strict=True):
         assert (row["patient"], row["split"]) == (name, split)
-        drawn = DrawnSlide(recipe).outlines()
+        drawn = recipe.drawn().outlines()
         read = read_outlines(tmp_path / row["annotations"])
         assert {o.label for o in read} <= {TUMOUR}
         area = sum(o.polygon.area for o in drawn)

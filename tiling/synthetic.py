@@ -6,7 +6,6 @@ drawn alone, so memory does not grow with the slide.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import shapely
@@ -39,12 +38,27 @@ class SlideRecipe:
     mpp: float = 2.0
     tumour: bool = True
 
+    def drawn(self) -> "DrawnSlide":
+        """The slide itself."""
+        size_um = (self.width * self.mpp, self.height * self.mpp)
+        layout = draw_layout(self.seed, *size_um, tumour=self.tumour)
+        look = draw_look(self.site, self.seed)
+        return DrawnSlide(self.seed, self.width, self.height, self.mpp, layout, look)
+
 
 @dataclass(frozen=True)
 class DrawnSlide:
-    """A slide that is computed where it is looked at. All boxes are in level-0 pixels."""
+    """A slide that is computed where it is looked at. All boxes are in level-0 pixels.
 
-    recipe: SlideRecipe
+    `seed` says how fibres run and where nuclei lie.
+    """
+
+    seed: int
+    width: int
+    height: int
+    mpp: float
+    layout: Layout
+    look: Look
 
     def render(self, box: Box) -> NDArray[np.uint8]:
         """RGB uint8 [h, w, 3]; the same pixels whatever rectangle they are part of."""
@@ -69,10 +83,10 @@ class DrawnSlide:
 
     def outlines(self) -> list[Outline]:
         """The tumour as an expert would outline it: smooth, a little outside, few vertices."""
-        scale = 1 / self.recipe.mpp
-        slide = shapely.box(0, 0, self.recipe.width, self.recipe.height)
+        scale = 1 / self.mpp
+        slide = shapely.box(0, 0, self.width, self.height)
         result = []
-        for extent in self._layout.tumour_extent(_OUTSIDE_UM):
+        for extent in self.layout.tumour_extent(_OUTSIDE_UM):
             ring = extent.exterior
             count = max(8, round(ring.length / _VERTEX_UM))
             points = shapely.line_interpolate_point(ring, np.arange(count) / count, normalized=True)
@@ -84,18 +98,8 @@ class DrawnSlide:
     @property
     def quality(self) -> int:
         """The JPEG quality of this slide's scanner."""
-        return self._look.quality
-
-    @cached_property
-    def _layout(self) -> Layout:
-        r = self.recipe
-        return draw_layout(r.seed, r.width * r.mpp, r.height * r.mpp, tumour=r.tumour)
-
-    @cached_property
-    def _look(self) -> Look:
-        return draw_look(self.recipe.site, self.recipe.seed)
+        return self.look.quality
 
     def _block(self, box: Box) -> NDArray[np.uint8]:
-        look = self._look
-        drawn = stains(self.recipe.seed, self._layout, self.recipe.mpp, look.blur_um, box)
-        return look.colours(drawn.eosin, drawn.haematoxylin, drawn.ink, drawn.grain)
+        drawn = stains(self.seed, self.layout, self.mpp, self.look.blur_um, box)
+        return self.look.colours(drawn.eosin, drawn.haematoxylin, drawn.ink, drawn.grain)

@@ -9,7 +9,7 @@ import numpy as np
 import tifffile
 
 from .frame import Box
-from .synthetic import DrawnSlide, SlideRecipe
+from .synthetic import SlideRecipe
 from .synthetic_files import TILE, Pixels, PyramidPlan, write_level
 from .synthetic_noise import hashed
 
@@ -34,7 +34,7 @@ def write_blocks_slide(
     if any(PIECE // TILE % d for d in downsamples):
         raise ValueError(f"downsamples {tuple(downsamples)}: powers of two up to {PIECE // TILE}")
     plan = PyramidPlan(width, height, mpp, downsamples)
-    piece = DrawnSlide(SlideRecipe(seed, seed, PIECE, PIECE, mpp)).render(Box(0, 0, PIECE, PIECE))
+    piece = SlideRecipe(seed, seed, PIECE, PIECE, mpp).drawn().render(Box(0, 0, PIECE, PIECE))
     with tifffile.TiffWriter(path, bigtiff=plan.is_big) as tiff:
         for level, by in enumerate(downsamples):
             tiles = _LevelTiles(plan, level, _reduced(piece, by), seed)

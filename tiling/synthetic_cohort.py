@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotations import WritableFormat, write_outlines
 
-from .synthetic import DrawnSlide, SlideRecipe
+from .synthetic import SlideRecipe
 from .synthetic_files import write_drawn_slide
 
 Progress = Callable[[int, int], None]
@@ -86,5 +86,5 @@ def _draw(folder: Path, number: int, job: tuple[str, str, SlideRecipe]) -> tuple
     slide, (kind, suffix) = folder / f"{name}.tiff", _FORMATS[number % len(_FORMATS)]
     outlines = folder / f"{name}{suffix}"
     write_drawn_slide(slide, recipe)
-    write_outlines(outlines, DrawnSlide(recipe).outlines(), format=kind, mpp=recipe.mpp)
+    write_outlines(outlines, recipe.drawn().outlines(), format=kind, mpp=recipe.mpp)
     return slide.name, outlines.name, name, split

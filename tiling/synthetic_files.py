@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from .frame import Box
-from .synthetic import DrawnSlide, SlideRecipe
+from .synthetic import SlideRecipe
 
 Pixels = NDArray[np.uint8]
 TILE = 256  # pixels, on every level
@@ -47,7 +47,7 @@ def write_drawn_slide(
 
     Level 0 is drawn once, tile row by tile row; the same recipe gives the same bytes.
     """
-    drawn = DrawnSlide(recipe)
+    drawn = recipe.drawn()
     plan = PyramidPlan(recipe.width, recipe.height, recipe.mpp, downsamples, drawn.quality)
     write_pyramid(path, plan, drawn.render)
 

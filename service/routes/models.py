@@ -3,9 +3,11 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
+from fastapi.responses import HTMLResponse
 from pydantic import Field
 
 from ..deps import Admin, Parts, Reader
+from ..model_page import POLICY, model_page
 from ..model_shelf import ModelEntry
 from ..schemas import Answer, problems
 
@@ -69,6 +71,26 @@ def list_models(parts: Parts, principal: Reader) -> Any:
 def get_model(name: ModelName, parts: Parts, principal: Reader) -> Any:
     """One model with its card."""
     return _model(parts.models.entry(principal, name))
+
+
+@router.get(
+    "/v1/models/{name}/card.html",
+    response_class=HTMLResponse,
+    summary="A model's card to read",
+    responses={
+        **problems(404, 422),
+        200: {"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}},
+    },
+)
+def get_card(name: ModelName, parts: Parts, principal: Reader) -> HTMLResponse:
+    """Use, data, measures, calibration, limits, how it was made. One file, without scripts."""
+    sheet = parts.models.sheet(principal, name)
+    headers = {
+        "Content-Security-Policy": POLICY,
+        "Content-Disposition": f'inline; filename="{name}.html"',
+        "Cache-Control": "private, no-cache",
+    }
+    return HTMLResponse(model_page(sheet), headers=headers)
 
 
 @router.post(

@@ -69,7 +69,8 @@ export class StartForm {
     }
     this.threshold.value = fixed(model.threshold, 2);
     const finds = `Finds ${model.foreground} at ${resolution(model.mpp)} µm/px.`;
-    this.about.textContent = `${finds} ${model.card.intended_use}`;
+    const card = el("a", { href: `/v1/models/${model.name}/card.html`, target: "_blank", rel: "noopener" }, "Its card");
+    fill(this.about, [`${finds} ${model.card.intended_use} `, card]);
   }
 
   #slideOpened() {

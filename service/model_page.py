@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotations.errors import CheckpointError
+from annotations.outline import TUMOUR
 from model.card import CROSS_VALIDATION, CROSS_VALIDATION_INT8, ModelCard
 from model.conformal import Contours, contours_in
 
@@ -101,7 +102,7 @@ def _measured(card: ModelCard, measured: Mapping[str, Any]) -> str:
         (f"Cells of {told(measured, 'cell_um')} µm", "cells", words.CELLS),
         ("Tissue, pixel by pixel", "pixels", words.PIXELS),
     ):
-        text += f"<h3>{title}</h3>{_table(measured.get(group), names)}"
+        text += f"<h3>{title}</h3>{_table(card, measured.get(group), names)}"
     return text + _int8(card)
 
 
@@ -127,14 +128,14 @@ def _int8(card: ModelCard) -> str:
 
 
 def _how_sure(card: ModelCard, measured: Mapping[str, Any]) -> str:
-    text = _table(measured.get("reliability"), words.PROBABILITIES)
-    curve = measured.get("reliability_curve")
+    text = _table(card, measured.get("reliability"), words.PROBABILITIES)
+    curve, name = measured.get("reliability_curve"), html.escape(card.classes[card.foreground])
     if is_curve(curve):
         text += (
-            f"<figure>{reliability(curve)}<figcaption>Of the places to which the map gives such a "
-            "probability, the share that is tumour: on the dotted line it is honest, below it the "
-            "model is too sure of tumour. The band: what 95 % of other draws of such patients "
-            "would give.</figcaption></figure>"
+            f"<figure>{reliability(curve, name)}<figcaption>Of the places to which the map gives "
+            f"such a probability, the share that is {name}: on the dotted line it is honest, below "
+            f"it the model is too sure of {name}. The band: what 95 % of other draws of such "
+            "patients would give.</figcaption></figure>"
         )
     elif not text:
         text = "<p>Whether its probabilities mean what they say was not measured.</p>"
@@ -202,8 +203,8 @@ def _found(tried: Tried) -> str:
     )
 
 
-def _table(rows: object, names: Mapping[str, str]) -> str:
-    """Those figures that are there."""
-    sound = figures_in(rows)
-    there = {name: text for name, text in names.items() if name in sound}
+def _table(card: ModelCard, rows: object, names: Mapping[str, str]) -> str:
+    """Those figures that are there, in words for what the model maps."""
+    sound, mapped = figures_in(rows), html.escape(card.classes[card.foreground])
+    there = {name: text.replace(TUMOUR, mapped) for name, text in names.items() if name in sound}
     return page.figures(sound, there) if there else ""

@@ -8,10 +8,11 @@ Curve = Mapping[str, Sequence[float | None]]
 Known = tuple[float, float, float, float]  # at, value, low, high
 
 
-def reliability(curve: Curve) -> str:
-    """An SVG element: the share of tumour over stated probability; honest ones on the diagonal.
+def reliability(curve: Curve, mapped: str) -> str:
+    """An SVG element: the share that is `mapped` over stated probability, honest on the diagonal.
 
-    `curve`: at, value, low and high, numbers from 0 to 1 or None, beside one another.
+    `curve`: at, value, low and high, numbers from 0 to 1 or None, beside one another; `mapped`: the
+    name of what is mapped, as HTML.
     """
     columns = (curve[part] for part in ("at", "value", "low", "high"))
     known = [row for row in map(_known, zip(*columns, strict=True)) if row is not None]
@@ -19,10 +20,10 @@ def reliability(curve: Curve) -> str:
     back = [(at, high) for at, _, _, high in reversed(known)]
     middle = [(at, value) for at, value, _, _ in known]
     width, height = LEFT + SIDE + 18, TOP + SIDE + 46
-    words = "Share of the tissue that is tumour, over the probability that the map gives it"
+    words = f"Share of the tissue that is {mapped}, over the probability that the map gives it"
     return (
         f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
-        f'role="img" aria-label="{words}" font-size="12" fill="{INK}">{_axes()}'
+        f'role="img" aria-label="{words}" font-size="12" fill="{INK}">{_axes(mapped)}'
         f'<polygon points="{_points(there + back)}" fill="{BLUE}" opacity="0.18"/>'
         f'<polyline points="{_points(middle)}" fill="none" stroke="{BLUE}" stroke-width="2"/>'
         f"{''.join(_dot(x, y) for x, y in middle)}</svg>"
@@ -39,7 +40,7 @@ def _known(row: tuple[float | None, ...]) -> Known | None:
     return clipped[0], clipped[1], clipped[2], clipped[3]
 
 
-def _axes() -> str:
+def _axes(mapped: str) -> str:
     parts = [
         f'<rect x="{LEFT:g}" y="{TOP:g}" width="{SIDE:g}" height="{SIDE:g}" fill="none" '
         f'stroke="{GREY}"/>',
@@ -56,7 +57,7 @@ def _axes() -> str:
         f'<text x="{LEFT + SIDE / 2:g}" y="{TOP + SIDE + 38:g}" text-anchor="middle">'
         "probability on the map</text>"
         f'<text x="14" y="{middle:g}" text-anchor="middle" transform="rotate(-90 14 {middle:g})">'
-        "share that is tumour</text>"
+        f"share that is {mapped}</text>"
     )
     return "".join(parts)
 

@@ -1,7 +1,7 @@
 """Are white blocks a cue? What a map changes beside squares that are painted into its slide.
 
     python -m benchmarks.white_blocks COHORT.csv FOLDS [--config NAME] [--share 0.1]
-        [--markdown docs/results.md]
+        [--slides N] [--markdown docs/results.md]
 
 The publishers of the cohort left cells of 50 x 50 pixels white where there was little tissue. Here
 such cells are painted white at random within tissue, or all that is no tissue is, and what the map
@@ -14,7 +14,7 @@ that never saw its patient. Farther from any block than the network sees, nothin
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -176,10 +176,12 @@ def main() -> None:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--slides", type=int, help="only so many, where time is short")
     parser.add_argument("--markdown", type=Path)
     asked = parser.parse_args()
     found: dict[str, list[Change]] = {}
-    for number, (case, model) in enumerate(held_out(asked.cohort, asked.folds, asked.config)):
+    cases = islice(held_out(asked.cohort, asked.folds, asked.config), asked.slides)
+    for number, (case, model) in enumerate(cases):
         checkpoint = load_checkpoint(model)
         predictor = load_predictor(checkpoint, Execution())
         seed = asked.seed + number

@@ -17,6 +17,7 @@ from .known_looks import KnownLooks, known_looks_in
 from .measure import Question, SlideMeasures
 from .scaling import Scaling, best_threshold
 
+OF_OBJECTS = "outlines are tidied up into objects here, and intervals are for maps as they are"
 NEUTRAL = 0.5  # the threshold where nothing speaks for another
 
 
@@ -48,7 +49,8 @@ class Calibration:
 
         They are for slides that look like these.
         """
-        found = contours_of(measures, self.threshold, kind)
+        objects = any(m.objects is not None for m in measures)
+        found = OF_OBJECTS if objects else contours_of(measures, self.threshold, kind)
         known = KnownLooks.of(measures)
         if isinstance(found, str):
             return replace(self, contours=None, no_contours=found, known=known)

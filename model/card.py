@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from .network_config import OFFSET, SCALE, NetworkConfig
+from .object_rules import ObjectRules
 
 CARD_VERSION = 1
 CROSS_VALIDATION, CROSS_VALIDATION_INT8 = "cross_validation", "cross_validation_int8"  # measures
@@ -21,6 +22,7 @@ class ModelCard:
     probability above which a place counts as foreground. `limits`: where it is known to fail.
     `patients` are keyed hashes by split (see cohort.hashed_patient): enough to keep seen patients
     out of a test, not to name anyone.
+    `objects`: how the foreground falls into objects, None where it is one expanse.
     `int8`: what computing in int8 takes, as int8.value_ranges gives it; empty where it is unknown.
     """
 
@@ -41,6 +43,7 @@ class ModelCard:
     measures: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     int8: Mapping[str, float] = field(default_factory=dict)
+    objects: ObjectRules | None = None
     weights_digest: str = ""
 
     def __post_init__(self) -> None:
@@ -81,6 +84,8 @@ class ModelCard:
     def to_json(self) -> str:
         """The card as text; equal cards give equal text."""
         values = {"version": CARD_VERSION, "derived": self.derived, **asdict(self)}
+        if self.objects is None:
+            del values["objects"]
         return json.dumps(values, sort_keys=True)
 
     @classmethod
@@ -103,6 +108,8 @@ class ModelCard:
             network = NetworkConfig.from_dict(values.pop("network"))
             patients = {split: tuple(hashes) for split, hashes in values.pop("patients").items()}
             classes = tuple(str(name) for name in values.pop("classes"))
+            if "objects" in values:
+                values["objects"] = ObjectRules.from_dict(values["objects"])
             card = cls(network=network, patients=patients, classes=classes, **values)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"a card entry is missing or of the wrong kind: {error}") from error
@@ -123,6 +130,7 @@ _KINDS = {
     **dict.fromkeys(("name", "intended_use", "data", "licence", "limits"), str),
     **dict.fromkeys(("cohort_digest", "patient_salt", "weights_digest"), str),
     **dict.fromkeys(("network", "patients", "training", "measures", "calibration", "int8"), dict),
+    "objects": dict,
     "classes": list,
     "foreground": int,
 }

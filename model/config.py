@@ -13,9 +13,10 @@ from annotations.outline import TUMOUR
 from .augment import Augmentation
 from .losses import LOSSES
 from .network_config import NetworkConfig
+from .object_rules import ObjectRules
 from .shipped import SHIPPED_CONFIGS as SHIPPED_CONFIGS
 
-BACKGROUND = "background"
+BACKGROUND, BOUNDARY = "background", "boundary"
 WORDS = ("intended_use", "data", "licence", "limits")  # for the card; they train nothing
 
 
@@ -30,6 +31,7 @@ class TrainConfig:
     `patience`: epochs without a better validation loss before it stops; 0 never stops early.
     `average_decay`: of the running average of weights that is kept as the model.
     `limits`: where the model is known to fail; with the other WORDS, for its card alone.
+    `objects`: how the foreground falls into objects; the last class is what lies between them.
     """
 
     name: str = "model"
@@ -39,6 +41,7 @@ class TrainConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: Augmentation = field(default_factory=Augmentation)
     labels: LabelRules = field(default_factory=LabelRules)
+    objects: ObjectRules | None = None
     losses: Mapping[str, float] = field(default_factory=lambda: {"cross-entropy": 1.0, "dice": 1.0})
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = 2e-3
@@ -102,9 +105,26 @@ class TrainConfig:
                 len(self.split) != 3 or abs(sum(self.split) - 1) > 1e-6 or min(self.split) < 0,
             ),
         ]
-        wrong = [text for text, fault in faults if fault]
+        wrong = [text for text, fault in faults if fault] + self._wrong_with_objects()
         if wrong:
             raise UsageError("training settings: " + "; ".join(wrong))
+
+    def _wrong_with_objects(self) -> list[str]:
+        """A band thinner than a map pixel may have gaps."""
+        if self.objects is None:
+            return []
+        map_pixel_um = self.mpp * self.network.output_stride
+        faults = [
+            (
+                "objects need a last class, beside the foreground, for what lies between them",
+                self.foreground == self.classes[-1],
+            ),
+            (
+                f"objects.boundary_um must be at least a pixel of the map, {map_pixel_um:g} µm",
+                self.objects.boundary_um < map_pixel_um,
+            ),
+        ]
+        return [text for text, fault in faults if fault]
 
     def _check_kinds(self) -> None:
         """Refuse text, or fractions, where numbers, or whole numbers, are needed."""
@@ -122,7 +142,9 @@ class TrainConfig:
             raise UsageError("training settings: losses are names with numbers")
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As `from_dict` takes it; without `objects` where there are none."""
+        values = asdict(self)
+        return values if self.objects else {k: v for k, v in values.items() if k != "objects"}
 
     def trains_like(self, other: Self) -> bool:
         """Whether nothing but words for the card is different."""
@@ -151,6 +173,8 @@ class TrainConfig:
                 settled["augmentation"] = Augmentation(**settled["augmentation"])
             if "labels" in settled:
                 settled["labels"] = LabelRules(**settled["labels"])
+            if "objects" in settled:
+                settled["objects"] = ObjectRules.from_dict(settled["objects"])
             return cls(**settled)
         except (TypeError, ValueError) as error:
             raise UsageError(f"training settings: {error}") from error

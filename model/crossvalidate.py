@@ -38,6 +38,7 @@ def card_for(config: TrainConfig, cohort: Cohort, split: Split, name: str) -> Mo
         data=config.data,
         licence=config.licence,
         limits=config.limits,
+        objects=config.objects,
         cohort_digest=cohort.digest,
         patient_salt=salt,
         patients={

@@ -37,7 +37,12 @@ class LabelledSlide:
             self.model_frame = slide.frame(config.mpp)
             self.map_frame = self.model_frame.coarser(stride)
             self._expert = ExpertLabels(
-                case, slide, self.map_frame, classes=config.classes, rules=config.labels
+                case,
+                slide,
+                self.map_frame,
+                classes=config.classes,
+                rules=config.labels,
+                objects=config.objects,
             )
             self.tissue: TissueMask = find_tissue(slide, self.model_frame, output_stride=stride)
         self.cells = self._cells_by_class()

@@ -17,6 +17,7 @@ from .group import Group
 from .histograms import brier, expected_calibration_error
 from .measure import Question, SlideMeasures, measure_slide
 from .metrics import CONFIDENCE, PIXEL_MEASURES, RESAMPLES
+from .object_scores import OBJECT_MEASURES, ObjectSums
 from .selection import Selection
 
 HEADLINE = (
@@ -76,6 +77,7 @@ def summarise(
         raise CohortError("no slides to measure")
     seen = frozenset(selection.seen if selection else ())
     group = Group(measures, seed, resamples, marked=bool(seen))
+    objects = group.objects()
     thresholds = sorted({m.threshold for m in measures})
     return {
         "threshold": thresholds[0] if len(thresholds) == 1 else thresholds,
@@ -96,6 +98,7 @@ def summarise(
         "cells": group.cells(),
         "per_slide": group.per_slide(),
         "lesions": group.lesions(),
+        **({"objects": objects} if objects else {}),
         "reliability": group.reliability(),
         "area_intervals": interval_rows(measures),
         "curves": group.curves(),
@@ -129,8 +132,18 @@ def slide_row(m: SlideMeasures, seen: Collection[str] = ()) -> dict[str, object]
         "false_alarms": false_alarms,
         "area_interval_mm2": [interval.low, interval.high] if interval else None,
         "n_cells": len(m.cell_truth),
+        **(_object_row(m.objects) if m.objects else {}),
         "threshold": m.threshold,
         "includes_seen": m.patient in seen,
+    }
+
+
+def _object_row(sums: ObjectSums) -> dict[str, object]:
+    values = {name: float(measure(sums)) for name, measure in OBJECT_MEASURES.items()}
+    return {
+        "n_objects": int(sums.expert),
+        "n_objects_found": int(sums.said),
+        **{f"object_{k}": v if np.isfinite(v) else None for k, v in values.items()},
     }
 
 
@@ -143,7 +156,7 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     missing = [name for name in HEADLINE if name not in metrics]
     if missing:
         raise ValueError(f"lacks {', '.join(missing)}")
-    kept = {name: metrics[name] for name in (*HEADLINE[:-1], COMMAND) if name in metrics}
+    kept = {name: metrics[name] for name in (*HEADLINE[:-1], COMMAND, "objects") if name in metrics}
     curve: Mapping[str, Sequence[float | None]] = metrics["curves"]["reliability"]
     rounded = {
         part: [None if value is None else round(value, 4) for value in values]

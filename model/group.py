@@ -24,6 +24,7 @@ from .metrics import (
     wins_of_histograms,
     wins_of_scores,
 )
+from .object_scores import OBJECT_MEASURES, of_objects
 
 N = TypeVar("N", np.float64, np.int64)
 Row = dict[str, object]
@@ -114,6 +115,14 @@ class Group:
                 for rate, figure in zip(RATES, sensitivity, strict=True)
             },
         }
+
+    def objects(self) -> Row:
+        """All slides' objects together; nothing where the foreground does not fall into objects."""
+        each = [m.objects.array for m in self._measures if m.objects is not None]
+        if len(each) < len(self._measures):
+            return {}
+        sums = self._by_patient(np.stack(each))
+        return {k: self._row(of_objects(f, sums)) for k, f in OBJECT_MEASURES.items()}
 
     def reliability(self) -> Row:
         """Whether probabilities mean what they say: means over slides, and all pixels together."""

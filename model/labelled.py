@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import shapely
+from shapely import Polygon
 
 from annotations import read_outlines
 from annotations.labels import LabelRules
@@ -22,10 +23,13 @@ from tiling.plane import slide_plane
 from tiling.slide import Slide
 
 from .cohort import Case
+from .object_rules import ObjectRules
+from .objects import between
 
 IGNORED = 255  # in label arrays and in `labelled` PNGs: nobody said
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 
 def load_outlines(case: Case, slide: Slide, rules: LabelRules) -> list[Outline]:
@@ -68,9 +72,7 @@ class CellGrid:
     def labelled(self, frame: Frame, box: Box) -> Mask:
         """bool [box.height, box.width]: the pixel's centre lies in a labelled cell."""
         height, width = self.values.shape
-        (ox, oy), (dx, dy) = frame.origin_level0, frame.downsample
-        x = ox + (np.arange(box.x, box.right) + 0.5) * dx
-        y = oy + (np.arange(box.y, box.bottom) + 0.5) * dy
+        x, y = _centres_level0(frame, box)
         column = np.floor(x / self.cell_level0[0]).astype(np.int64)
         row = np.floor(y / self.cell_level0[1]).astype(np.int64)
         in_row, in_column = (row >= 0) & (row < height), (column >= 0) & (column < width)
@@ -80,12 +82,24 @@ class CellGrid:
         return out
 
 
+def _centres_level0(frame: Frame, box: Box) -> tuple[Floats, Floats]:
+    """x of the columns' centres and y of the rows', in level-0 pixels."""
+    (ox, oy), (dx, dy) = frame.origin_level0, frame.downsample
+    x = np.arange(box.x, box.right, dtype=np.float64)
+    y = np.arange(box.y, box.bottom, dtype=np.float64)
+    return ox + (x + 0.5) * dx, oy + (y + 0.5) * dy
+
+
 class LabelledRegion:
-    """Where an expert has labelled: a PNG grid over the slide, outlines, or everywhere."""
+    """Where an expert has labelled: a PNG grid over the slide, outlines, or everywhere.
+
+    Nowhere beyond the edges of a cut-out, where its mirrored image is read.
+    """
 
     def __init__(self, case: Case, slide: Slide) -> None:
+        self._edges_level0 = slide.bounds_level0 if slide.flat else None
         self.grid: CellGrid | None = None
-        self._shapes: list[tuple[shapely.Polygon, int]] | None = None
+        self._shapes: list[tuple[Polygon, int]] | None = None
         if case.labelled is None:
             return
         if case.labelled.suffix.lower() == ".png":
@@ -97,6 +111,14 @@ class LabelledRegion:
 
     def on(self, frame: Frame, box: Box) -> Mask:
         """bool [box.height, box.width]: the pixel's centre is labelled."""
+        labelled = self._stated(frame, box)
+        if self._edges_level0 is not None:
+            (x, y), edges = _centres_level0(frame, box), self._edges_level0
+            labelled[(y < edges.y) | (y >= edges.bottom)] = False
+            labelled[:, (x < edges.x) | (x >= edges.right)] = False
+        return labelled
+
+    def _stated(self, frame: Frame, box: Box) -> Mask:
         if self._shapes is not None:
             return rasterise(self._shapes, frame, box) > 0
         if self.grid is not None:
@@ -109,22 +131,49 @@ class ExpertLabels:
 
     `classes`: the first is what no outline claims; outlines of labels that are none of the others
     count as that one. Where outlines of several classes overlap, the last class wins.
+    With `objects`, which training alone asks for, the last class lies between outlined objects; to
+    measure, an outlined object is an object to its edge.
     """
 
     def __init__(
-        self, case: Case, slide: Slide, frame: Frame, *, classes: Sequence[str], rules: LabelRules
+        self,
+        case: Case,
+        slide: Slide,
+        frame: Frame,
+        *,
+        classes: Sequence[str],
+        rules: LabelRules,
+        objects: ObjectRules | None = None,
     ) -> None:
         self._frame, self._classes = frame, tuple(classes)
         self.region = LabelledRegion(case, slide)
         outlines = load_outlines(case, slide, rules)
         self._values = [self._class_of(outline) for outline in outlines]
         self.polygons = [outline.polygon for outline in outlines]
+        if objects is not None:
+            self._add_boundaries(objects, slide.known_mpp)
         self._tree = shapely.STRtree(self.polygons)
+
+    def _add_boundaries(self, objects: ObjectRules, mpp_level0: Pair) -> None:
+        boundary = len(self._classes) - 1
+        outlined = [p for value in range(1, boundary) for p in self.polygons_of(value)]
+        between_them = between(outlined, mpp_level0, objects.boundary_um)
+        self.polygons += between_them
+        self._values += [boundary] * len(between_them)
 
     def _class_of(self, outline: Outline) -> int:
         if outline.label in self._classes[1:]:
             return self._classes.index(outline.label)
         return IGNORED if outline.label == IGNORE else 0
+
+    def polygons_of(self, value: int) -> list[Polygon]:
+        """The outlines of a class, in level-0 pixels."""
+        return [p for p, own in zip(self.polygons, self._values, strict=True) if own == value]
+
+    def judged(self, polygon: Polygon) -> bool:
+        """Whether the expert looked at a polygon in level-0 pixels: at one place inside it."""
+        x, y = self._frame.from_level0(*polygon.representative_point().coords[0])
+        return bool((self.labels(Box(int(x), int(y), 1, 1)) != IGNORED).all())
 
     def labels(self, box: Box) -> Labels:
         """Class indices over a box of the frame, IGNORED where nobody said; uint8 [h, w]."""

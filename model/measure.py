@@ -14,6 +14,7 @@ from tiling.frame import Box
 from tiling.maps import StoredMap
 from tiling.slide import Slide
 from tiling.tissue import find_tissue
+from tiling.trace import to_level0
 
 from . import metrics
 from .area_interval import AreaInterval
@@ -24,6 +25,9 @@ from .cohort import Case
 from .froc import LESION_CELL_UM, LesionHits
 from .labelled import IGNORED, ExpertLabels
 from .metrics import Counts, Histogram
+from .object_rules import ObjectRules
+from .object_scores import ObjectSums
+from .objects import find_objects
 from .stored import StoredResult
 
 STRIP_PIXELS = 1 << 22  # of the map that are looked at together
@@ -35,13 +39,15 @@ Mask = npt.NDArray[np.bool_]
 class Question:
     """What maps are compared with: outlines of `foreground`, read by `rules`; cells of `cell_um`.
 
-    `classes` are the model's, the background first.
+    `classes` are the model's, the background first; `objects`: how the foreground falls into
+    objects, None where it does not.
     """
 
     classes: tuple[str, ...]
     foreground: str
     rules: LabelRules
     cell_um: float = 200.0
+    objects: ObjectRules | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.cell_um < float("inf"):
@@ -57,7 +63,7 @@ class Question:
             raise CheckpointError(
                 f"{card.name}: its card's label rules make no sense: {error}"
             ) from error
-        return cls(card.classes, card.classes[card.foreground], rules, cell_um)
+        return cls(card.classes, card.classes[card.foreground], rules, cell_um, card.objects)
 
 
 def _tuples(stated: dict[str, object]) -> dict[str, object]:
@@ -77,7 +83,7 @@ class SlideMeasures:
     `cell_scores`, `cell_truth`: float64 [n] in 0-1 and bool [n], a value a cell.
     `map_area_mm2`: tumour on the whole map as its summary says, unlabelled places included;
     `area_interval`: what the summary says the expert's lies within; `appearance`: what it says the
-    slide looks like.
+    slide looks like. `objects`: None where the foreground does not fall into objects.
     """
 
     slide: str
@@ -92,6 +98,7 @@ class SlideMeasures:
     map_area_mm2: float
     area_interval: AreaInterval | None
     appearance: Appearance | None = None
+    objects: ObjectSums | None = None
 
     @property
     def counts(self) -> Counts:
@@ -151,6 +158,7 @@ class _SlidePass:
         frame = stored.frame
         self._case, self._stored, self._frame = case, stored, frame
         self._foreground = question.classes.index(question.foreground)
+        self._rules = question.objects
         self._expert = ExpertLabels(
             case, slide, frame, classes=question.classes, rules=question.rules
         )
@@ -188,6 +196,17 @@ class _SlidePass:
             map_area_mm2=stored.tumour_area_mm2,
             area_interval=stored.area_interval,
             appearance=stored.appearance,
+            objects=self._objects(values, self._rules) if self._rules else None,
+        )
+
+    def _objects(self, values: StoredMap, rules: ObjectRules) -> ObjectSums:
+        found = find_objects(values.read, self._frame, self._stored.threshold, rules)
+        said = to_level0([region.polygon for region in found], self._frame)
+        expert = self._expert.polygons_of(self._foreground)
+        return ObjectSums.of(
+            [polygon for polygon in expert if self._expert.judged(polygon)],
+            [polygon for polygon in said if self._expert.judged(polygon)],
+            self._frame,
         )
 
     def _add(self, strip: Box, values: npt.NDArray[np.uint8]) -> None:

@@ -11,7 +11,14 @@ from annotations.errors import UsageError
 if TYPE_CHECKING:
     from model.checkpoint import ModelCard
 
-FIGURES = (("cells", "balanced_accuracy"), ("cells", "f1"), ("cells", "auc"), ("pixels", "dice"))
+FIGURES = (
+    ("cells", "balanced_accuracy"),
+    ("cells", "f1"),
+    ("cells", "auc"),
+    ("pixels", "dice"),
+    ("objects", "f1"),
+    ("objects", "dice"),
+)
 Name = Annotated[
     str | None,
     typer.Argument(metavar="[MODEL]", help="A checkpoint file, or the name of a shipped model."),
@@ -78,6 +85,8 @@ def _measured(card: "ModelCard") -> list[str]:
         f"(cells of {found['cell_um']:g} µm; 95 % intervals over patients):"
     ]
     for group, name in FIGURES:
+        if group not in found:
+            continue
         row = found[group][name]
         lines.append(
             f"    {group} {name.replace('_', ' ')} {row['value']:.3f} "

@@ -141,7 +141,9 @@ def crossvalidate(
     from .training_display import TrainingDisplay
 
     settings, console = load_config(config), Console()
-    question = Question(settings.classes, settings.foreground, settings.labels, cell_um)
+    question = Question(
+        settings.classes, settings.foreground, settings.labels, cell_um, settings.objects
+    )
     table = read_cohort(cohort).with_resolution(resolution_of(mpp, force_mpp))
     slides_of(table.cases)
     maps = MapSettings(precision=precision)

@@ -9,13 +9,14 @@ import shapely
 from model.cohort import Case
 from model.labelled import load_outlines
 from model.measure import Question
+from model.objects import find_objects
 from model.stored import StoredResult
 from tiling.draw import BRIGHT, DARK, Colour, Paths, Points, paint, rounded, strokes
 from tiling.frame import Frame
 from tiling.resample import RGB
 from tiling.sheet import Card, ScaleBar
 from tiling.slide import Slide
-from tiling.trace import to_level0, trace_regions
+from tiling.trace import to_level0
 
 LONGEST_SIDE = 900
 MODEL: Colour = (86, 180, 233)
@@ -46,7 +47,7 @@ def draw_comparison(
         height=picture.shape[0],
     )
     picture = picture.copy()
-    own = _model_rings(stored, frame)
+    own = _model_rings(stored, question, frame)
     expert = [o.polygon for o in outlines if o.label == question.foreground]
     dashes = [dash for ring in _rings(expert, frame) for dash in dashed(ring, DASH, GAP)]
     for lines, colour in ((own, MODEL), (Paths.joined(dashes), BRIGHT)):
@@ -59,9 +60,9 @@ def draw_comparison(
     return card.pixels
 
 
-def _model_rings(stored: StoredResult, frame: Frame) -> Paths:
+def _model_rings(stored: StoredResult, question: Question, frame: Frame) -> Paths:
     with stored.open_map() as values:
-        regions = trace_regions(values.read, values.size, stored.threshold)
+        regions = find_objects(values.read, stored.frame, stored.threshold, question.objects)
     cut = np.array(stored.frame.downsample) / frame.downsample / 2
     rings = _rings(to_level0([region.polygon for region in regions], stored.frame), frame)
     return rounded(Paths.joined(rings), cut)

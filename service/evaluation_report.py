@@ -44,26 +44,36 @@ def write_report(out: Path, evaluation: Evaluation) -> None:
     Raises:
         ResultError: not writable, disk full, or a result is gone. SlideError, OutlineError.
     """
-    metrics, folder = evaluation.metrics, out / PICTURES
+    folder = out / PICTURES
     with disk_errors(out):
         folder.mkdir(parents=True, exist_ok=True)
-        chapters = [
-            ("pictures", "Worst and best slides", _comparisons(folder, evaluation)),
-            ("slides", "Slide by slide", _slides(metrics["slides"])),
-            ("tissue", "Is it tumour, place by place?", sections.tissue(folder, metrics)),
-            ("outlines", "How far apart do outlines run?", sections.outlines(metrics["per_slide"])),
-            ("lesions", "Are lesions found?", sections.lesions(folder, metrics)),
-            ("area", "Is the area right?", sections.area(folder, metrics)),
-            (
-                "probabilities",
-                "Do probabilities mean what they say?",
-                sections.probabilities(folder, metrics),
-            ),
-            ("method", "How this was measured", sections.method(metrics)),
-        ]
+        chapters = _chapters(folder, evaluation)
         temporary = out / f".{REPORT_FILE}.part"
-        temporary.write_text(page.page(TITLE, _lead(metrics), chapters), encoding="utf-8")
+        temporary.write_text(
+            page.page(TITLE, _lead(evaluation.metrics), chapters), encoding="utf-8"
+        )
         temporary.replace(out / REPORT_FILE)
+
+
+def _chapters(folder: Path, evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    """Id, heading and HTML of each; pictures go into `folder`."""
+    metrics = evaluation.metrics
+    chapters = [
+        ("pictures", "Worst and best slides", _comparisons(folder, evaluation)),
+        ("slides", "Slide by slide", _slides(metrics["slides"])),
+        ("tissue", "Is it tumour, place by place?", sections.tissue(folder, metrics)),
+        ("outlines", "How far apart do outlines run?", sections.outlines(metrics["per_slide"])),
+        ("lesions", "Are lesions found?", sections.lesions(folder, metrics)),
+        ("objects", "Are objects kept apart?", sections.objects(metrics)),
+        ("area", "Is the area right?", sections.area(folder, metrics)),
+        (
+            "probabilities",
+            "Do probabilities mean what they say?",
+            sections.probabilities(folder, metrics),
+        ),
+        ("method", "How this was measured", sections.method(metrics)),
+    ]
+    return [chapter for chapter in chapters if chapter[2]]
 
 
 def _lead(m: Mapping[str, Any]) -> str:
@@ -89,7 +99,9 @@ def _lead(m: Mapping[str, Any]) -> str:
             ),
             ("Area under the ROC curve, cells", m["cells"]["auc"]),
             ("Area, model / expert", m["per_slide"]["area_ratio"]),
-            ("Lesions found (FROC score)", m["lesions"]["froc"]),
+            ("Objects found (F1)", m["objects"]["f1"])
+            if "objects" in m
+            else ("Lesions found (FROC score)", m["lesions"]["froc"]),
             ("Calibration error (ECE), 0 is best", m["reliability"]["ece"]),
         ]
     )
@@ -134,7 +146,7 @@ def _slides(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = {
         name: title
         for name, title in words.SLIDES.items()
-        if name != "area_interval_mm2" or any(row[name] for row in rows)
+        if name not in words.SOMETIMES or any(row.get(name) is not None for row in rows)
     }
     return page.table(rows, columns) + (
         "<p><small>Areas are those of labelled tissue. A dash: not defined, as Dice on a slide "

@@ -88,6 +88,19 @@ def lesions(folder: Path, m: Mapping[str, Any]) -> str:
     )
 
 
+def objects(m: Mapping[str, Any]) -> str:
+    """Whether objects are found one by one; nothing where the foreground has none."""
+    if "objects" not in m:
+        return ""
+    counts = [(row["n_objects"], row["n_objects_found"]) for row in m["slides"]]
+    experts, models = (sum(numbers) for numbers in zip(*counts, strict=True))
+    return (
+        f"<p>The experts drew {experts} objects, the model {models}.</p>"
+        + page.figures(m["objects"], words.OBJECTS)
+        + page.figures(m["objects"], words.OBJECT_DISTANCE, digits=1)
+    )
+
+
 def area(folder: Path, m: Mapping[str, Any]) -> str:
     """Areas, their ratio and the intervals that results state."""
     per_slide = m["per_slide"]
@@ -161,5 +174,9 @@ def method(m: Mapping[str, Any]) -> str:
     """What was counted, and after whom."""
     interval = html.escape(m["interval"].partition("of ")[2])
     return words.METHOD.format(
-        interval=interval, lesion_cell=f"{LESION_CELL_UM:g}", apart=f"{APART_UM:g}", bins=BINS
+        interval=interval,
+        lesion_cell=f"{LESION_CELL_UM:g}",
+        apart=f"{APART_UM:g}",
+        bins=BINS,
+        objects=words.OBJECT_METHOD if "objects" in m else "",
     )

@@ -36,6 +36,13 @@ LESIONS = {
     "sensitivity_at_4": "at 4",
     "sensitivity_at_8": "at 8",
 }
+OBJECTS = {
+    "f1": "F1 of objects: found where at least half of it is covered; 1 is best",
+    "recall": "Of the expert's objects, the share found",
+    "precision": "Of the model's objects, the share that find one",
+    "dice": "Overlap, object by object (object Dice)",
+}
+OBJECT_DISTANCE = {"hausdorff_um": "How far outlines of one object part, in µm (object Hausdorff)"}
 AREAS = {
     "area_ratio": "Model's area / expert's, the (geometric) mean over slides",
     "area_ratio_lower_limit": "Where the ratios of 95 % of slides begin",
@@ -63,8 +70,11 @@ SLIDES = {
     "n_lesions": "Lesions",
     "lesions_found": "Lesions found",
     "false_alarms": "False alarms, places",
+    "object_f1": "Objects, F1",
+    "object_dice": "Objects, Dice",
     "ece": "ECE",
 }
+SOMETIMES = ("area_interval_mm2", "object_f1", "object_dice")  # columns that need values
 INTERVALS = {
     "kind": "Kind",
     "promised": "Promised",
@@ -85,5 +95,11 @@ reaches 50 µm beyond its outline. Candidates are the map's highest places, on s
 {lesion_cell} µm, no two within {apart} µm of each other; one in a lesion finds it, any other
 is a false alarm, so that a large wrong area counts many times. As in CAMELYON16
 (Ehteshami Bejnordi 2017), candidates as in Liu 2017.</p>
-<p><b>Areas.</b> Bland and Altman 1986, on logarithms.</p>
+{objects}<p><b>Areas.</b> Bland and Altman 1986, on logarithms.</p>
 <p><b>Probabilities.</b> {bins} bins of equal width (Guo 2017) of the values as stored.</p>"""
+OBJECT_METHOD = """<p><b>Objects.</b> As in the GlaS challenge (Sirinukunwattana 2017), over the
+objects of all slides together. An object's partner is the one of the other side that it overlaps
+most. One of the model's is right when it covers at least half of its partner. Object Dice and
+Hausdorff distance are means over the objects of both sides, weighted by area; one that overlaps
+nothing has a Dice of 0 and the distance of the nearest.</p>
+"""

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from shapely import Polygon
 
 from annotations import Feature, shape_key
+from model.object_rules import ObjectRules
+from model.objects import find_objects
 from model.segment import ExtentMap
 from tiling.frame import Pair
-from tiling.trace import Region, inside_point, max_diameter, to_level0, trace_regions
+from tiling.trace import Region, inside_point, max_diameter, to_level0
 
 OUTLINE_COLOUR = (200, 0, 0)
 
@@ -19,7 +21,8 @@ class Lesion:
     """One connected region above the threshold; `polygon_level0` is valid, with its holes.
 
     `bbox_level0` is left, top, right, bottom; `inside_point_level0` lies within the polygon,
-    which a centroid need not. `mean_probability` is over the region's stored values, 0-1.
+    which a centroid need not. `mean_probability` is over the stored values (0-1) above the
+    threshold.
     """
 
     polygon_level0: Polygon
@@ -56,16 +59,18 @@ def find_lesions(
     threshold: float,
     *,
     least_mm2: float = 0.0,
+    rules: ObjectRules | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Lesion]:
     """The lesions of a map's foreground class, largest first; `threshold` is a probability.
 
+    With `rules` they are objects, tidied up as those say.
     Areas are those of the level-0 polygons, so that who measures the outlines finds the same.
     """
     frame = extent_map.frame
     # 1e-9: a limit of exactly n pixels keeps regions of n pixels
     least_px = max(1, math.ceil(least_mm2 / frame.pixel_area_mm2 - 1e-9))
-    regions = foreground_regions(extent_map, threshold, least_px, progress)
+    regions = foreground_regions(extent_map, threshold, least_px, rules, progress)
     return [
         Lesion(
             polygon_level0=polygon,
@@ -84,14 +89,15 @@ def foreground_regions(
     extent_map: ExtentMap,
     threshold: float,
     least_area_px: int = 1,
+    rules: ObjectRules | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Region]:
     """The regions of a map's foreground class above a probability, in the map's pixels."""
-    frame = extent_map.frame
-    return trace_regions(
+    return find_objects(
         lambda box: extent_map.canvas.read(extent_map.foreground, box),
-        (frame.width, frame.height),
+        extent_map.frame,
         threshold,
+        rules,
         least_area_px=least_area_px,
         progress=progress,
     )

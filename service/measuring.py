@@ -114,7 +114,7 @@ def write_measures(
         write_report(out, Evaluation(cases, measures, metrics, out / MAPS, question))
     say(
         console,
-        *(_line(metrics, group, name) for group, name in _HEADLINES),
+        *(_line(metrics, group, name) for group, name in _HEADLINES if group in metrics),
         f"figures: {out / METRICS_FILE}",
         f"report:  {out / REPORT_FILE}",
     )
@@ -128,6 +128,8 @@ _HEADLINES = (
     ("cells", "f1"),
     ("cells", "balanced_accuracy"),
     ("cells", "auc"),
+    ("objects", "f1"),
+    ("objects", "dice"),
 )
 
 

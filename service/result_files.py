@@ -85,6 +85,7 @@ def write_files(
             slide.known_mpp,
             rules.threshold,
             least_mm2=rules.least_mm2,
+            rules=rules.card.objects,
             progress=lambda done, total: progress("tracing", done / total),
         )
         look = looking.result()

@@ -16,7 +16,7 @@ from .records.tables import UNFINISHED, Idempotency, Job
 from .services import Services
 
 NAMED = 10  # slides in one sentence
-RESERVED = (EXCLUSION, IGNORE, "background")
+RESERVED = (EXCLUSION, IGNORE, "background", "boundary")
 
 
 def checked_label(label: str) -> str:

@@ -14,6 +14,7 @@ from model.card import ModelCard
 from model.conformal import Contours
 from model.known_looks import KnownLooks
 from model.network_config import NetworkConfig
+from model.object_rules import ObjectRules
 from model.segment import ExtentMap
 from service.report import ReportOptions, RunFacts, write_result
 from tiling.appearance import Appearance
@@ -33,7 +34,7 @@ CALIBRATION = {"contours": CONTOURS.to_json(), "no_contours": ""}
 
 @dataclass(frozen=True)
 class Scene:
-    """A slide with a map on it, by a model of a card with `calibration`.
+    """A slide with a map on it, by a model of a card with `calibration` and `objects`.
 
     `bounds` None: the whole plane was scanned. `adaptive`, `region_level0`: as ExtentMap has them.
     """
@@ -43,6 +44,7 @@ class Scene:
     mpp: float = MPP
     classes: tuple[str, ...] = CLASSES
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    objects: ObjectRules | None = None
     adaptive: Account | None = None
     region_level0: Box | None = None
     facts: RunFacts = field(
@@ -52,7 +54,15 @@ class Scene:
     @property
     def card(self) -> ModelCard:
         network = replace(NetworkConfig(), classes=len(self.classes))
-        return ModelCard("drawn", network, self.classes, 1, 4.0, calibration=self.calibration)
+        return ModelCard(
+            "drawn",
+            network,
+            self.classes,
+            1,
+            4.0,
+            calibration=self.calibration,
+            objects=self.objects,
+        )
 
     @contextmanager
     def slide(self, folder: Path) -> Iterator[Slide]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +17,14 @@ from annotations.labels import LabelRules
 from model.area_interval import AreaInterval
 from model.checkpoint import ModelCard
 from model.cohort import Case, Cohort, hashed_patient, read_cohort
-from model.evaluate import measure_cases, slide_row, summarise
+from model.evaluate import headline, measure_cases, slide_row, summarise
 from model.labelled import ExpertLabels
 from model.measure import Question, SlideMeasures, measure_slide
 from model.network import NetworkConfig
+from model.object_rules import ObjectRules
 from model.selection import select_cases
 from service.evaluation_report import Evaluation, write_report
+from service.evaluation_sections import objects as objects_chapter
 from tests.fabricated import write_rectangles, write_result_folder, write_tissue
 from tiling.frame import Frame
 from tiling.images import read_grey, write_png
@@ -456,3 +459,57 @@ def test_cells_are_those_of_an_independent_check(data: Path, tmp_path: Path) -> 
     for name, key in (("balanced accuracy", "balanced_accuracy"), ("F1", "f1"), ("AUC", "auc")):
         found = re.search(rf"{name} ([\d.]+)", said.splitlines()[-1])
         assert found and float(found[1]) == pytest.approx(figures[key]["value"], abs=1e-3)
+
+
+def objects_of(folder: Path, name: str, values: npt.NDArray[np.uint8]) -> SlideMeasures:
+    """Two objects of 20 x 20 map pixels, as an expert drew them, against a map."""
+    slide = write_tissue(folder / f"{name}.png", WIDTH, HEIGHT)
+    drawn = (40, 40, 120, 120), (160, 40, 240, 120)  # map pixels 10-30 and 40-60
+    outlines = write_rectangles(folder / f"{name}.geojson", *drawn)
+    result = write_result_folder(folder / "maps" / name, name, FRAME, values)
+    rules = ObjectRules(16.0, fill_um2=16.0**2 * 4, least_um2=16.0**2 * 10)
+    question = replace(QUESTION, objects=rules)
+    return measure_slide(Case(slide, outlines, f"p-{name}", mpp=MPP), result, question)
+
+
+def test_objects_are_counted_one_by_one(tmp_path: Path) -> None:
+    apart = drawn_map(10, 10, 30, 30)
+    apart[10:30, 40:60] = 240
+    apart[20:22, 20:22] = 0  # a hole, to be filled
+    apart[60:63, 60:63] = 240  # too small
+    joined = drawn_map(10, 10, 60, 30)
+    measures = [objects_of(tmp_path, "apart", apart), objects_of(tmp_path, "joined", joined)]
+    figures: Any = summarise(measures, cell_um=200, seed=0, resamples=50)
+    rows = figures["slides"]
+    assert [row["n_objects"] for row in rows] == [2, 2]
+    assert [row["n_objects_found"] for row in rows] == [2, 1]
+    assert rows[0]["object_f1"] == 1 and rows[0]["object_dice"] == pytest.approx(1)
+    assert rows[1]["object_f1"] == pytest.approx(2 / 3)
+    objects = figures["objects"]
+    assert objects["recall"]["value"] == 0.75 and objects["precision"]["value"] == 1
+    assert objects["f1"]["low"] == pytest.approx(2 / 3) and objects["f1"]["high"] == 1
+    assert headline(figures)["objects"] == objects
+    chapter = objects_chapter(figures)
+    assert "The experts drew 4 objects, the model 3." in chapter
+
+
+def test_objects_where_nobody_looked_do_not_count(tmp_path: Path) -> None:
+    values = drawn_map(10, 10, 30, 30)
+    measured_all = objects_of(tmp_path, "all", values)
+    region = write_rectangles(tmp_path / "region.geojson", (0, 0, 140, 300))
+    case = Case(tmp_path / "all.png", tmp_path / "all.geojson", "p", mpp=MPP, labelled=region)
+    question = replace(QUESTION, objects=ObjectRules(16.0))
+    half = measure_slide(case, tmp_path / "maps" / "all", question)
+    assert measured_all.objects is not None and half.objects is not None
+    assert (measured_all.objects.f1, half.objects.f1) == (pytest.approx(2 / 3), 1)
+
+
+def test_without_objects_nothing_is_said_of_them(tmp_path: Path) -> None:
+    figures = summarise(
+        [measured(tmp_path, a_case(tmp_path), drawn_map(30, 20, 80, 60))],
+        cell_um=200,
+        seed=0,
+        resamples=20,
+    )
+    assert "object" not in json.dumps(figures)
+    assert objects_chapter(figures) == ""

@@ -94,6 +94,13 @@ def test_labels_mean_what_the_settings_say_or_themselves(tmp_path: Path) -> None
     assert other.labels.known("Necrosis") == "necrosis"
 
 
+def test_settings_for_objects_keep_the_class_between_them(tmp_path: Path) -> None:
+    asked = {**request(tmp_path, count=1), "config": "gland-glas", "foreground_label": "duct"}
+    config = config_of(asked, 5)
+    assert config.classes == ("background", "duct", "boundary") and config.network.classes == 3
+    assert config.foreground == "duct" and config.objects is not None
+
+
 def test_the_cohort_is_known_again_wherever_it_lies(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()

@@ -17,9 +17,8 @@ from typing import Any
 from annotations.errors import ExtentError
 from annotations.labels import LabelRules
 from model.cohort import Case, Cohort, split_patients
-from model.config import BACKGROUND, TrainConfig
+from model.config import BACKGROUND, BOUNDARY, TrainConfig
 from model.crossvalidate import card_for
-from model.network_config import NetworkConfig
 from model.shipped import SHIPPED_CONFIGS
 from model.train import TrainResult, train
 from model.trainer import Epoch, TrainReport
@@ -100,17 +99,21 @@ def cohort_of(cases: Sequence[dict[str, Any]]) -> Cohort:
 
 
 def config_of(request: dict[str, Any], patients: int) -> TrainConfig:
-    """The shipped settings, made for two classes: what the label names, and all else."""
+    """The shipped settings, made for two classes: what the label names, and all else.
+
+    Settings for objects have a third, which lies between them.
+    """
     shipped = TrainConfig.from_toml(SHIPPED_CONFIGS / f"{request['config']}.toml")
     label, rules = request["foreground_label"], shipped.labels
     if rules.known(label) is None:
         rules = LabelRules({**rules.classes, label: ()}, rules.exclusion, rules.ignore)
+    classes = (BACKGROUND, label, *((BOUNDARY,) if shipped.objects else ()))
     return replace(
         shipped,
         name=request["name"],
-        classes=(BACKGROUND, label),
+        classes=classes,
         foreground=label,
-        network=NetworkConfig(**{**asdict(shipped.network), "classes": 2}),
+        network=replace(shipped.network, classes=len(classes)),
         labels=rules,
         epochs=request["epochs"] or shipped.epochs,
         split=SHARES if patients >= FEWEST_TO_VALIDATE else ALL_TRAIN,

@@ -140,7 +140,7 @@ def crop_costs(sampler: CropSampler, count: int) -> Table:
         profile.runcall(sampler.varied, number)
     torch.set_num_threads(threads)
     spent = _spent(profile)
-    parts = {name: spent[place] / spent[WHOLE] for name, place in PARTS.items()}
+    parts = {name: spent.get(place, 0.0) / spent[WHOLE] for name, place in PARTS.items()}
     parts["turns, rounding, blank squares, choice"] = 1 - sum(parts.values())
     rows = [[name, f"{share * whole * 1e3:.2f}", f"{share:.0%}"] for name, share in parts.items()]
     return Table(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import sqlalchemy as sa
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
+from pydantic import BeforeValidator
 
 from ..deps import Admin, Parts
 from ..records.audit import audit
@@ -32,7 +33,18 @@ EXAMPLE = {
 }
 
 Row = dict[str, Any]
-Moment = Annotated[datetime | None, Query(examples=["2026-01-31T12:00:00Z"])]
+
+
+def _no_number(value: object) -> object:
+    """Pydantic would take a number for seconds since 1970; no schema says so."""
+    if isinstance(value, str) and "-" not in value[1:]:
+        raise ValueError("write a time as in 2026-01-31T12:00:00Z")
+    return value
+
+
+Moment = Annotated[
+    datetime | None, BeforeValidator(_no_number), Query(examples=["2026-01-31T12:00:00Z"])
+]
 
 
 @router.get(

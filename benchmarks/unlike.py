@@ -22,6 +22,7 @@ from benchmarks.tables import Table, put_section
 from model.cohort import Case, read_cohort
 from model.familiarity import Familiarity
 from model.known_looks import KnownLooks
+from model.optics import stain_mix
 from tiling.appearance import Appearance
 from tiling.frame import Box, Pair
 from tiling.quality import assess_quality
@@ -31,8 +32,6 @@ from tiling.slide import Slide
 from tiling.tissue import find_tissue
 
 MPP = 4.0  # of the grid that tissue is found on
-STAINS = np.array([(0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78)], np.float32)
-"""Haematoxylin, eosin and the rest, as what they absorb of red, green, blue (Ruifrok 2001)."""
 Shift = Callable[[RGB, float], RGB]  # pixels and their µm
 
 
@@ -42,9 +41,8 @@ def denser(times: float) -> Shift:
 
 def stained(haematoxylin: float, eosin: float) -> Shift:
     """More or less of each stain."""
-    vectors = STAINS / np.linalg.norm(STAINS, axis=1, keepdims=True)
-    mixed = np.linalg.inv(vectors) @ np.diag((haematoxylin, eosin, 1.0)) @ vectors
-    return lambda pixels, _: _seen(_density(pixels) @ mixed.astype(np.float32))
+    mix = stain_mix(np.array((haematoxylin, eosin, 1.0)), np.ones(3)).numpy()
+    return lambda pixels, _: _seen(_density(pixels) @ mix.T)
 
 
 def blurred(sigma_um: float) -> Shift:

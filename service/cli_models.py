@@ -57,19 +57,16 @@ def _write_page(path: Path, page: Path) -> None:
     from rich.console import Console
 
     from model.card_file import count_weights, read_model_file
-    from tiling.rawplanes import disk_errors
 
     from .cli_options import say
+    from .evaluation_page import write_page
     from .model_page import ModelSheet, model_page
     from .model_trials import try_drawn_slides
 
     console, found = Console(), read_model_file(path)
     tried = try_drawn_slides(found.card, path, console)
     text = model_page(ModelSheet(found.card, found.digest, count_weights(path), tried))
-    with disk_errors(page):
-        temporary = page.with_name(f".{page.name}.part")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(page)
+    write_page(page, text)
     say(console, f"page: {page}")
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tiling.rawplanes import disk_errors
+
 STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.55 system-ui, sans-serif; margin: 0 auto; max-width: 62rem;
@@ -129,3 +131,15 @@ def embedded(picture: bytes, media_type: str, caption: str) -> str:
         f'<figure><img src="data:{media_type};base64,{data}" alt="{words}">'
         f"<figcaption>{words}</figcaption></figure>"
     )
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page, there whole or not at all.
+
+    Raises:
+        ResultError: not writable, or the disk is full.
+    """
+    with disk_errors(path):
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)

@@ -48,11 +48,7 @@ def write_report(out: Path, evaluation: Evaluation) -> None:
     with disk_errors(out):
         folder.mkdir(parents=True, exist_ok=True)
         chapters = _chapters(folder, evaluation)
-        temporary = out / f".{REPORT_FILE}.part"
-        temporary.write_text(
-            page.page(TITLE, _lead(evaluation.metrics), chapters), encoding="utf-8"
-        )
-        temporary.replace(out / REPORT_FILE)
+    page.write_page(out / REPORT_FILE, page.page(TITLE, _lead(evaluation.metrics), chapters))
 
 
 def _chapters(folder: Path, evaluation: Evaluation) -> list[tuple[str, str, str]]:

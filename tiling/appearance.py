@@ -6,6 +6,7 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from .resample import RGB
 from .tissue_mask import Mask
@@ -17,6 +18,12 @@ LEAST_PIXELS = 100
 LEAST_DENSITY = 0.06  # mean over the channels; under it there is glass within the tissue
 LEAST_VALUE = 1e-3  # of any number here
 DIGITS = 4
+
+
+def density_of(levels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Decadic optical density of intensities 0-255, with WHITE as glass; floats keep their kind."""
+    density: npt.NDArray[Any] = -np.log10(np.maximum(levels, 1) / WHITE)
+    return density
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Appearance:
         """
         where = np.flatnonzero(tissue)
         where = where[:: max(1, len(where) // MOST_PIXELS)]
-        table = -np.log10(np.maximum(np.arange(256), 1) / WHITE)
+        table = density_of(np.arange(256))
         density = table.take(pixels.reshape(-1, 3).take(where, axis=0))
         density = density[density.mean(axis=1) > LEAST_DENSITY]
         if len(density) < LEAST_PIXELS:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .appearance import WHITE
+from .appearance import density_of
 from .frame import Box, Frame
 from .native import native_frame, pixel_centres
 from .resample import RGB, best_level
@@ -93,7 +93,7 @@ def _detail(pixels: RGB, cell: int) -> Grey:
     The energy in three octaves of Haar wavelets, as differences of mean squares: the finest over
     the two others, so that neither stain nor density matters.
     """
-    table = -np.log10(np.maximum(np.arange(766) / 3, 1) / WHITE).astype(np.float32)
+    table = density_of(np.arange(766) / 3).astype(np.float32)
     total = pixels[..., 0].astype(np.uint16)
     total += pixels[..., 1]
     total += pixels[..., 2]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .appearance import WHITE, Appearance
+from .appearance import Appearance, density_of
 from .focus import judge_focus
 from .frame import Frame
 from .native import native_frame, pixel_centres
@@ -109,7 +109,7 @@ class _Seen:
     @cached_property
     def _density(self) -> Density:
         """Of the tissue's pixels, red, green, blue; [3, n]."""
-        table = -np.log10(np.maximum(np.arange(256, dtype=np.float32), 1) / np.float32(WHITE))
+        table = density_of(np.arange(256, dtype=np.float32))
         colours = self.pixels.reshape(-1, 3).take(self._where, axis=0)
         density: Density = table.take(colours.T)
         return density
